@@ -1,0 +1,43 @@
+# Everything a person types. `make help` lists it.
+PYTHON ?= python3
+PORT ?= 8080
+DATA ?= data
+FAKE_GPUS ?= 2xA100
+BIN := .venv/bin
+
+.PHONY: help env demo up test check format lock
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: .venv/.stamp ## only the environment, in .venv
+
+.venv/.stamp: requirements.txt pyproject.toml cli/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./cli
+	@touch $@
+
+demo: env ## the whole story on this machine: submit, checkpoint, preempt, resume, bill
+	$(BIN)/python -m demo
+
+up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS=)
+	$(BIN)/python -m compute_platform.main --port $(PORT) --data $(DATA) --fake-gpus $(FAKE_GPUS)
+
+test: env ## every test
+	$(BIN)/python -m pytest tests/
+
+check: env ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy domain projections infra processors api agents cli/compute_platform demo bench tests
+	$(BIN)/lint-imports --no-cache
+
+format: env ## let ruff put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: env ## write requirements.txt anew from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--all-extras pyproject.toml -o requirements.txt

@@ -1,0 +1,68 @@
+"""Everything that can have happened to an allocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.allocation.seat import Outcome, Seat
+from domain.event import Event
+from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
+from domain.values.resources import Resources
+
+
+@dataclass(frozen=True)
+class Granted(Event, name="allocation.granted.v1"):
+    """These seats are the attempt's, each with `per_seat`, until released; charged from now.
+
+    `boots` are the boots of the seats' nodes, in seat order: a later boot never ran them.
+    """
+
+    allocation: AllocationId
+    job: JobId
+    attempt: int
+    seats: tuple[Seat, ...]
+    boots: tuple[str, ...]
+    per_seat: Resources
+    gpu_model: str
+    user: str
+
+
+@dataclass(frozen=True)
+class SeatStarted(Event, name="allocation.seat_started.v1"):
+    """The agent runs the seat, by `runner` (docker, sandbox...)."""
+
+    rank: int
+    runner: str
+
+
+@dataclass(frozen=True)
+class SeatEnded(Event, name="allocation.seat_ended.v1"):
+    """The agent saw the seat end."""
+
+    rank: int
+    outcome: Outcome
+    exit_code: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class SeatLost(Event, name="allocation.seat_lost.v1"):
+    """The seat's node was lost, so the seat is over."""
+
+    rank: int
+    node: NodeId
+
+
+@dataclass(frozen=True)
+class Released(Event, name="allocation.released.v1"):
+    """Every seat ended: the resources are free; charged until now."""
+
+    allocation: AllocationId
+    job: JobId
+    project: ProjectId
+    seats: tuple[Seat, ...]
+    per_seat: Resources
+
+
+AllocationEvent = Granted | SeatStarted | SeatEnded | SeatLost | Released
+"""Any event on an allocation's stream."""

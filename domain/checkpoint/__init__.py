@@ -1,0 +1,1 @@
+"""Checkpoint: what a job can go on from."""

@@ -1,0 +1,1 @@
+"""Job: what a user wants run, its attempts and its end."""

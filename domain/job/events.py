@@ -1,0 +1,186 @@
+"""Everything that can have happened to a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.allocation.seat import Outcome, Seat
+from domain.event import Event
+from domain.job.spec import JobSpec
+from domain.scheduling.reason import WaitReason
+from domain.values.ids import AllocationId, JobId
+
+
+class QueuedCause(StrEnum):
+    """Why a job stands in the queue (again)."""
+
+    SUBMITTED = "submitted"
+    RELEASED = "released"
+    RETRY = "retry"
+    PREEMPTED = "preempted"
+    DRAINED = "drained"
+    NODE_LOST = "node_lost"
+    RESUMED = "resumed"
+    REQUEUED = "requeued"
+
+
+class StopCause(StrEnum):
+    """Why a placed job was asked to stop, other than to make room."""
+
+    CANCEL = "cancel"
+    SUSPEND = "suspend"
+    REQUEUE = "requeue"
+    TIME_LIMIT = "time_limit"
+    SEAT_ENDED = "seat_ended"  # one seat of the gang failed or was lost: the others must end
+
+
+class PreemptionCause(StrEnum):
+    """Why a placed job must make room; it goes back to the queue by itself."""
+
+    PRIORITY = "priority"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True)
+class Submitted(Event, name="job.submitted.v1"):
+    job: JobId
+    spec: JobSpec
+    submitted_by: str
+
+
+@dataclass(frozen=True)
+class Queued(Event, name="job.queued.v1"):
+    """In the queue since `since` (microseconds): its place among equals."""
+
+    cause: QueuedCause
+    since: int
+
+
+@dataclass(frozen=True)
+class Held(Event, name="job.held.v1"):
+    """Held by its user until released."""
+
+
+@dataclass(frozen=True)
+class WaitExplained(Event, name="job.wait_explained.v1"):
+    """The dominant reason for the wait became this one."""
+
+    reason: WaitReason
+
+
+@dataclass(frozen=True)
+class Placed(Event, name="job.placed.v1"):
+    """Given its whole gang: `seats` name node and devices, one per replica."""
+
+    attempt: int
+    allocation: AllocationId
+    seats: tuple[Seat, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Started(Event, name="job.started.v1"):
+    """Every seat of the attempt runs; `at` is when the last began, by store time."""
+
+    attempt: int
+    at: int
+
+
+@dataclass(frozen=True)
+class PreemptionRequested(Event, name="job.preemption_requested.v1"):
+    """Asked to save and leave by `deadline` (microseconds) for `preemptor`."""
+
+    attempt: int
+    cause: PreemptionCause
+    preemptor: JobId | None
+    deadline: int
+
+
+@dataclass(frozen=True)
+class StopRequested(Event, name="job.stop_requested.v1"):
+    """Asked to end by `deadline` (microseconds)."""
+
+    attempt: int
+    cause: StopCause
+    deadline: int
+
+
+@dataclass(frozen=True)
+class GraceExpired(Event, name="job.grace_expired.v1"):
+    """Did not end by its deadline: it is killed."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class AttemptEnded(Event, name="job.attempt_ended.v1"):
+    """All seats of the attempt ended; `outcome` is that of the seat that decided it."""
+
+    attempt: int
+    outcome: Outcome
+    exit_code: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class RetryScheduled(Event, name="job.retry_scheduled.v1"):
+    """Failed for the `failures`th time; runs again from `due_at` (microseconds)."""
+
+    failures: int
+    due_at: int
+
+
+@dataclass(frozen=True)
+class Suspended(Event, name="job.suspended.v1"):
+    """Out of the queue, its checkpoint kept, until resumed."""
+
+
+@dataclass(frozen=True)
+class PriorityChanged(Event, name="job.priority_changed.v1"):
+    priority: int
+    previous: int
+
+
+@dataclass(frozen=True)
+class Succeeded(Event, name="job.succeeded.v1"):
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Failed(Event, name="job.failed.v1"):
+    attempt: int
+    outcome: Outcome
+    exit_code: int | None
+
+
+@dataclass(frozen=True)
+class Cancelled(Event, name="job.cancelled.v1"):
+    pass
+
+
+@dataclass(frozen=True)
+class TimedOut(Event, name="job.timed_out.v1"):
+    attempt: int
+
+
+JobEvent = (
+    Submitted
+    | Queued
+    | Held
+    | WaitExplained
+    | Placed
+    | Started
+    | PreemptionRequested
+    | StopRequested
+    | GraceExpired
+    | AttemptEnded
+    | RetryScheduled
+    | Suspended
+    | PriorityChanged
+    | Succeeded
+    | Failed
+    | Cancelled
+    | TimedOut
+)
+"""Any event on a job's stream."""

@@ -1,0 +1,291 @@
+"""The job aggregate: its state, how events change it, and the commands that make events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from domain.allocation.seat import Outcome, Seat
+from domain.errors import Conflict
+from domain.job import events as e
+from domain.job.events import JobEvent, PreemptionCause, QueuedCause, StopCause
+from domain.job.spec import MAX_PRIORITY, JobSpec, Retry
+from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
+from domain.scheduling.reason import WaitReason
+from domain.values.checks import between
+from domain.values.ids import AllocationId, JobId
+from domain.values.time import SECOND
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its events left it. Times are microseconds since the epoch."""
+
+    id: JobId
+    spec: JobSpec
+    submitted_by: str
+    phase: Phase
+    priority: int
+    queued_since: int = 0
+    attempt: int = 0
+    failures: int = 0
+    allocation: AllocationId | None = None
+    seats: tuple[Seat, ...] = ()
+    started_at: int | None = None
+    due_at: int | None = None
+    stop_cause: StopCause | PreemptionCause | None = None
+    stop_deadline: int | None = None
+    preemptor: JobId | None = None
+    grace_expired: bool = False
+    waiting: WaitReason | None = None
+
+
+def evolve(job: Job | None, event: JobEvent) -> Job:
+    """The job after the event. Never refuses: it already happened."""
+    if isinstance(event, e.Submitted):
+        return Job(
+            event.job,
+            event.spec,
+            event.submitted_by,
+            Phase.SUBMITTED,
+            event.spec.priority,
+        )
+    assert job is not None, "a job's first event is job.submitted"
+    phase = TRANSITIONS.get((job.phase, type(event)), job.phase)
+    match event:
+        case e.Queued(since=since):
+            return replace(_unplaced(job), phase=phase, queued_since=since, due_at=None)
+        case e.Placed(attempt=attempt, allocation=allocation, seats=seats):
+            return replace(
+                job,
+                phase=phase,
+                attempt=attempt,
+                allocation=allocation,
+                seats=seats,
+                waiting=None,
+            )
+        case e.Started(at=at):
+            return replace(job, phase=phase, started_at=at)
+        case e.PreemptionRequested(cause=cause, preemptor=preemptor, deadline=deadline):
+            return replace(
+                job,
+                phase=phase,
+                stop_cause=cause,
+                preemptor=preemptor,
+                stop_deadline=deadline,
+            )
+        case e.StopRequested(cause=stop, deadline=deadline):
+            return replace(
+                job,
+                phase=phase,
+                stop_cause=stop,
+                preemptor=None,
+                stop_deadline=deadline,
+            )
+        case e.GraceExpired():
+            return replace(job, grace_expired=True)
+        case e.RetryScheduled(failures=failures, due_at=due_at):
+            return replace(_unplaced(job), phase=phase, failures=failures, due_at=due_at)
+        case e.PriorityChanged(priority=priority):
+            return replace(job, priority=priority)
+        case e.WaitExplained(reason=reason):
+            return replace(job, waiting=reason)
+        case e.Suspended() | e.Succeeded() | e.Failed() | e.Cancelled() | e.TimedOut():
+            return replace(_unplaced(job), phase=phase, due_at=None)
+        case e.Held() | e.AttemptEnded():
+            return replace(job, phase=phase)
+        case _:
+            assert_never(event)
+
+
+def _unplaced(job: Job) -> Job:
+    return replace(
+        job,
+        allocation=None,
+        seats=(),
+        started_at=None,
+        stop_cause=None,
+        stop_deadline=None,
+        preemptor=None,
+        grace_expired=False,
+        waiting=None,
+    )
+
+
+def _require(job: Job, phases: frozenset[Phase], command: str) -> None:
+    if job.phase not in phases:
+        raise Conflict(
+            "wrong_phase",
+            f"the job is {job.phase}; {command} needs one of: {', '.join(sorted(phases))}",
+            phase=job.phase,
+        )
+
+
+def _require_attempt(job: Job, attempt: int) -> None:
+    if job.phase not in PLACED or job.attempt != attempt:
+        raise Conflict("stale_attempt", f"attempt {attempt} is not live", attempt=job.attempt)
+
+
+def submit(job: JobId, spec: JobSpec, submitted_by: str, now: int) -> list[JobEvent]:
+    """Accept a new job into the queue, or held if its spec says so."""
+    entry: JobEvent = e.Held() if spec.hold else e.Queued(QueuedCause.SUBMITTED, now)
+    return [e.Submitted(job, spec, submitted_by), entry]
+
+
+def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
+    """Record why the job waits, unless that is what it was told last."""
+    _require(job, frozenset({Phase.QUEUED}), "explain")
+    return [] if job.waiting == reason else [e.WaitExplained(reason)]
+
+
+def place(
+    job: Job, allocation: AllocationId, seats: tuple[Seat, ...], reason: str
+) -> list[JobEvent]:
+    """Give the job its whole gang, or nothing."""
+    _require(job, frozenset({Phase.QUEUED}), "place")
+    if len(seats) != job.spec.replicas:
+        raise Conflict("gang_incomplete", want=job.spec.replicas, got=len(seats))
+    return [e.Placed(job.attempt + 1, allocation, seats, reason)]
+
+
+def start(job: Job, attempt: int, at: int) -> list[JobEvent]:
+    """Every seat of the attempt runs."""
+    _require_attempt(job, attempt)
+    return [] if job.started_at is not None else [e.Started(attempt, at)]
+
+
+def preempt(
+    job: Job, cause: PreemptionCause, preemptor: JobId | None, deadline: int
+) -> list[JobEvent]:
+    """Ask the job to save and leave by the deadline; it will be queued again."""
+    _require(job, frozenset({Phase.STARTING, Phase.RUNNING}), "preempt")
+    return [e.PreemptionRequested(job.attempt, cause, preemptor, deadline)]
+
+
+def stop(job: Job, cause: StopCause, deadline: int) -> list[JobEvent]:
+    """Ask a placed job to end by the deadline; a cancel overrides every other cause."""
+    _require(job, PLACED, cause)
+    if job.phase is Phase.STOPPING and (
+        job.stop_cause is StopCause.CANCEL or cause is not StopCause.CANCEL
+    ):
+        raise Conflict("already_stopping", f"the job is stopping: {job.stop_cause}")
+    if job.phase is Phase.PREEMPTING and cause is StopCause.REQUEUE:
+        raise Conflict("already_stopping", "the job is being preempted and will be queued again")
+    return [e.StopRequested(job.attempt, cause, deadline)]
+
+
+def expire_grace(job: Job, attempt: int) -> list[JobEvent]:
+    """The deadline passed and the attempt still runs: have it killed."""
+    _require_attempt(job, attempt)
+    _require(job, frozenset({Phase.PREEMPTING, Phase.STOPPING}), "grace")
+    return [] if job.grace_expired else [e.GraceExpired(attempt)]
+
+
+def cancel(job: Job, deadline: int) -> list[JobEvent]:
+    """End the job: at once while it waits, by the deadline while it is placed."""
+    if job.phase in PLACED:
+        return stop(job, StopCause.CANCEL, deadline)
+    _require(job, WAITING, "cancel")
+    return [e.Cancelled()]
+
+
+def suspend(job: Job, deadline: int) -> list[JobEvent]:
+    """Take the job out of the queue, or have it save and leave its nodes."""
+    if job.phase in PLACED:
+        return stop(job, StopCause.SUSPEND, deadline)
+    _require(job, frozenset({Phase.QUEUED, Phase.HELD}), "suspend")
+    return [e.Suspended()]
+
+
+def resume(job: Job, now: int) -> list[JobEvent]:
+    """Put a suspended or held job into the queue."""
+    _require(job, frozenset({Phase.SUSPENDED, Phase.HELD}), "resume")
+    cause = QueuedCause.RESUMED if job.phase is Phase.SUSPENDED else QueuedCause.RELEASED
+    return [e.Queued(cause, now)]
+
+
+def requeue(job: Job, now: int, deadline: int) -> list[JobEvent]:
+    """Run the job once more: after it ended without success, or by stopping its attempt."""
+    if job.phase in PLACED:
+        return stop(job, StopCause.REQUEUE, deadline)
+    _require(job, ENDED - {Phase.SUCCEEDED}, "requeue")
+    return [e.Queued(QueuedCause.REQUEUED, now)]
+
+
+def retry_due(job: Job, now: int) -> list[JobEvent]:
+    """The backoff is over: back into the queue."""
+    _require(job, frozenset({Phase.HELD}), "retry")
+    if job.due_at is None or job.due_at > now:
+        raise Conflict("not_due", "the job is held by its user or its backoff is not over")
+    return [e.Queued(QueuedCause.RETRY, now)]
+
+
+def set_priority(job: Job, priority: int) -> list[JobEvent]:
+    """Change the job's priority; it keeps its time in the queue."""
+    between("priority", priority, 0, MAX_PRIORITY)
+    _require(job, frozenset(Phase) - ENDED - {Phase.SUBMITTED}, "set priority")
+    return [] if priority == job.priority else [e.PriorityChanged(priority, job.priority)]
+
+
+def end_attempt(
+    job: Job,
+    attempt: int,
+    outcome: Outcome,
+    exit_code: int | None,
+    detail: str,
+    *,
+    now: int,
+    jitter_milli: int,
+) -> list[JobEvent]:
+    """Conclude an attempt whose seats all ended: the end of the job, or its next turn.
+
+    `jitter_milli` is 0 to 1000 and spreads retries (see `backoff`).
+    """
+    _require_attempt(job, attempt)
+    ended = e.AttemptEnded(attempt, outcome, exit_code, detail)
+    return [ended, _consequence(job, attempt, outcome, exit_code, now, jitter_milli)]
+
+
+def _consequence(
+    job: Job,
+    attempt: int,
+    outcome: Outcome,
+    exit_code: int | None,
+    now: int,
+    jitter_milli: int,
+) -> JobEvent:
+    if outcome is Outcome.EXITED and exit_code == 0:
+        return e.Succeeded(attempt)
+    match job.stop_cause:
+        case StopCause.CANCEL:
+            return e.Cancelled()
+        case StopCause.TIME_LIMIT:
+            return e.TimedOut(attempt)
+        case StopCause.SUSPEND:
+            return e.Suspended()
+        case StopCause.REQUEUE:
+            return e.Queued(QueuedCause.REQUEUED, now)
+        case PreemptionCause.PRIORITY if outcome is Outcome.STOPPED:
+            return e.Queued(QueuedCause.PREEMPTED, job.queued_since)
+        case PreemptionCause.DRAIN if outcome is Outcome.STOPPED:
+            return e.Queued(QueuedCause.DRAINED, job.queued_since)
+        case PreemptionCause.PRIORITY | PreemptionCause.DRAIN | StopCause.SEAT_ENDED | None:
+            pass  # it ended by itself: what it did counts, not what it was asked
+        case never:
+            assert_never(never)
+    if outcome in (Outcome.LOST, Outcome.STOPPED):
+        return e.Queued(QueuedCause.NODE_LOST, job.queued_since)
+    if job.failures < job.spec.retry.max_retries:
+        wait = backoff(job.spec.retry, job.failures + 1, jitter_milli)
+        return e.RetryScheduled(job.failures + 1, now + wait)
+    return e.Failed(attempt, outcome, exit_code)
+
+
+def backoff(retry: Retry, failures: int, jitter_milli: int) -> int:
+    """Microseconds to wait after the `failures`th failure: doubling, capped, then jittered.
+
+    Equal jitter: half of the capped wait is kept, half is scaled by `jitter_milli`/1000
+    (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+    capped = min(retry.backoff_seconds << min(failures - 1, 20), retry.max_backoff_seconds)
+    return capped * SECOND * (1000 + jitter_milli) // 2000

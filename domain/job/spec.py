@@ -1,0 +1,98 @@
+"""What a job asks for; fixed when it is submitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domain.errors import Invalid
+from domain.values.checks import between
+from domain.values.ids import ProjectId
+from domain.values.resources import Resources
+
+MAX_PRIORITY = 1000
+MAX_REPLICAS = 4096
+MAX_COMMAND_BYTES = 128 * 1024
+MAX_ENV = 256
+YEAR_SECONDS = 366 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Checkpoint contract v1 (docs/checkpoints.md): ask to save every `interval_seconds`."""
+
+    enabled: bool = False
+    interval_seconds: int = 3600
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a failed job runs again, and the waits between: doubling, with a ceiling."""
+
+    max_retries: int = 0
+    backoff_seconds: int = 10
+    max_backoff_seconds: int = 600
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One job: `replicas` seats (a gang when more than one), each with `resources`.
+
+    `image` None means the command runs on the host's own files, in a sandbox. `gpu_types`
+    lists acceptable GPU models; empty means any. Times are whole seconds.
+    """
+
+    name: str
+    project: ProjectId
+    command: tuple[str, ...]
+    image: str | None = None
+    resources: Resources = Resources(cpu_milli=1000)
+    gpu_types: tuple[str, ...] = ()
+    replicas: int = 1
+    priority: int = 0
+    env: tuple[tuple[str, str], ...] = ()
+    checkpointing: Checkpointing = Checkpointing()
+    retry: Retry = Retry()
+    time_limit_seconds: int | None = None
+    grace_seconds: int | None = None
+    hold: bool = False
+    labels: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        between("priority", self.priority, 0, MAX_PRIORITY)
+        between("replicas", self.replicas, 1, MAX_REPLICAS)
+        between("retry.max_retries", self.retry.max_retries, 0, 100)
+        between("retry.backoff_seconds", self.retry.backoff_seconds, 0, 86_400)
+        between("retry.max_backoff_seconds", self.retry.max_backoff_seconds, 0, 86_400)
+        between(
+            "checkpointing.interval_seconds",
+            self.checkpointing.interval_seconds,
+            1,
+            YEAR_SECONDS,
+        )
+        if self.time_limit_seconds is not None:
+            between("time_limit_seconds", self.time_limit_seconds, 1, YEAR_SECONDS)
+        if self.grace_seconds is not None:
+            between("grace_seconds", self.grace_seconds, 0, 86_400)
+        if not self.command or not self.command[0]:
+            raise Invalid("no_command", "command: give at least one word", field="command")
+        if sum(len(word.encode()) for word in self.command) > MAX_COMMAND_BYTES:
+            raise Invalid("too_large", "command: at most 128 KiB", field="command")
+        if len(self.env) > MAX_ENV:
+            raise Invalid("too_large", f"env: at most {MAX_ENV} variables", field="env")
+        if any("\0" in text for pair in self.env for text in pair) or any(
+            "\0" in word for word in self.command
+        ):
+            raise Invalid("bad_text", "command and env: no NUL characters", field="command")
+        if self.resources.gpu_milli % 1000:
+            raise Invalid("fractional_gpu", "resources.gpu: ask for whole GPUs", field="gpu")
+        if self.gpu_types and not self.resources.gpu_milli:
+            raise Invalid(
+                "gpu_type_without_gpu",
+                "resources.gpu_type: ask for at least one gpu, or leave the type out",
+                field="gpu_type",
+            )
+
+    @property
+    def total(self) -> Resources:
+        """What all seats ask for together."""
+        return self.resources * self.replicas

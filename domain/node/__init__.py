@@ -1,0 +1,1 @@
+"""Node: a machine that runs seats, and what operators decided about it."""

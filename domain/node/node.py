@@ -1,0 +1,71 @@
+"""The node aggregate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from domain.errors import Conflict, Invalid
+from domain.node import events as e
+from domain.node.events import NodeEvent
+from domain.values.ids import NodeId
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as its events left it; `offer` is its last registration."""
+
+    id: NodeId
+    offer: e.Registered
+    alive: bool = True
+    cordoned: bool = False
+    draining: bool = False
+    cordon_reason: str = ""
+
+
+def evolve(node: Node | None, event: NodeEvent) -> Node:
+    """The node after the event."""
+    if isinstance(event, e.Registered):
+        if node is None:
+            return Node(event.node, event)
+        return replace(node, offer=event, alive=True)
+    assert node is not None, "a node's first event is node.registered"
+    match event:
+        case e.Lost():
+            return replace(node, alive=False)
+        case e.Cordoned(reason=reason, drain=drain):
+            return replace(node, cordoned=True, draining=drain, cordon_reason=reason)
+        case e.Uncordoned():
+            return replace(node, cordoned=False, draining=False, cordon_reason="")
+        case _:
+            assert_never(event)
+
+
+def register(node: Node | None, offer: e.Registered) -> list[NodeEvent]:
+    """Offer the node's capacity; nothing happens when that is already known."""
+    if offer.capacity.whole_gpus != len(offer.devices):
+        raise Invalid("bad_devices", "devices: list each GPU of the capacity", field="devices")
+    if len({device.id for device in offer.devices}) != len(offer.devices):
+        raise Invalid("bad_devices", "devices: ids must differ", field="devices")
+    if not offer.runners:
+        raise Invalid("no_runner", "runners: name at least one", field="runners")
+    return [] if node is not None and node.alive and node.offer == offer else [offer]
+
+
+def lose(node: Node, boot: str) -> list[NodeEvent]:
+    """The lease of this boot ran out."""
+    return [e.Lost(node.id, boot)] if node.alive and node.offer.boot == boot else []
+
+
+def cordon(node: Node, reason: str, drain: bool) -> list[NodeEvent]:
+    """Take no new work; with `drain`, move away what runs there."""
+    if node.cordoned and node.draining == drain:
+        raise Conflict("already_cordoned", f"node {node.id} is already cordoned")
+    return [e.Cordoned(reason, drain)]
+
+
+def uncordon(node: Node) -> list[NodeEvent]:
+    """Take new work again."""
+    if not node.cordoned:
+        raise Conflict("not_cordoned", f"node {node.id} is not cordoned")
+    return [e.Uncordoned()]

@@ -1,0 +1,1 @@
+"""Policy: how the scheduler decides and what things cost, set by events."""

@@ -1,0 +1,99 @@
+"""Why a job waits: one dominant typed cause, with the counts behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WaitCode(StrEnum):
+    """The dominant cause of a wait."""
+
+    NO_NODES = "no_nodes"  # nothing is registered and alive
+    NEVER_FITS = "never_fits"  # no node, even empty, meets the request
+    NO_DOCKER = "no_docker"  # the job names an image and no node offers Docker
+    GPU_TYPE_ABSENT = "gpu_type_absent"  # no node has such GPUs
+    INSUFFICIENT_GPU = "insufficient_gpu"
+    INSUFFICIENT_CPU = "insufficient_cpu"
+    INSUFFICIENT_MEMORY = "insufficient_memory"
+    CORDONED = "cordoned"  # it would fit on nodes that take no new work
+    GANG_TOO_LARGE = "gang_too_large"  # some seats fit now, not all of them
+    PREEMPTING = "preempting"  # victims are saving their work for it
+    OVER_QUOTA = "over_quota"  # its project's limit is reached
+    CAPACITY_RESERVED = "capacity_reserved"  # it would fit, but a job ahead is about to start
+
+
+class Constraint(StrEnum):
+    """What excludes a node, in the order it is tested; a node counts under the first."""
+
+    LOST = "lost"
+    RUNNER = "runner"
+    GPU_TYPE = "gpu_type"
+    GPU_SIZE = "gpu_size"  # even empty, the node is too small
+    CPU_SIZE = "cpu_size"
+    MEMORY_SIZE = "memory_size"
+    CORDONED = "cordoned"
+    GPU = "gpu"  # big enough, but in use now
+    CPU = "cpu"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """How many nodes one constraint excludes."""
+
+    constraint: Constraint
+    nodes: int
+
+
+@dataclass(frozen=True)
+class WaitReason:
+    """Why a job waits: the cause, nodes looked at, nodes out per constraint, seats that fit.
+
+    The counts of `excluded` and `nodes_fitting` add up to `nodes`. `blocker` names the
+    resource for a quota (`gpu`) or is empty.
+    """
+
+    code: WaitCode
+    nodes: int = 0
+    nodes_fitting: int = 0
+    excluded: tuple[Excluded, ...] = ()
+    seats: int = 1
+    seats_fitting: int = 0
+    blocker: str = ""
+
+    def text(self) -> str:
+        """The reason in one English sentence, then the counts."""
+        counts = ", ".join(f"{x.nodes} {_CONSTRAINT_TEXT[x.constraint]}" for x in self.excluded)
+        sentence = _CODE_TEXT[self.code].format(
+            seats=self.seats, fitting=self.seats_fitting, blocker=self.blocker
+        )
+        return f"{sentence} Of {self.nodes} nodes: {counts}." if counts else sentence
+
+
+_CODE_TEXT = {
+    WaitCode.NO_NODES: "No node is registered and alive.",
+    WaitCode.NEVER_FITS: "No node is large enough for one seat, even when empty.",
+    WaitCode.NO_DOCKER: "The job names a container image and no node offers Docker.",
+    WaitCode.GPU_TYPE_ABSENT: "No node has GPUs of a type the job accepts.",
+    WaitCode.INSUFFICIENT_GPU: "Not enough GPUs are free.",
+    WaitCode.INSUFFICIENT_CPU: "Not enough CPU is free.",
+    WaitCode.INSUFFICIENT_MEMORY: "Not enough memory is free.",
+    WaitCode.CORDONED: "It fits only on nodes that are cordoned.",
+    WaitCode.GANG_TOO_LARGE: "Only {fitting} of its {seats} seats fit now; a gang starts whole.",
+    WaitCode.PREEMPTING: "Room is being made: jobs of lower priority are saving their work.",
+    WaitCode.OVER_QUOTA: "The project's limit for {blocker} is reached.",
+    WaitCode.CAPACITY_RESERVED: "The free capacity is kept for a job ahead that starts soon.",
+}
+_CONSTRAINT_TEXT = {
+    Constraint.LOST: "lost",
+    Constraint.RUNNER: "without Docker",
+    Constraint.GPU_TYPE: "without such GPUs",
+    Constraint.GPU_SIZE: "with too few GPUs in all",
+    Constraint.CPU_SIZE: "with too little CPU in all",
+    Constraint.MEMORY_SIZE: "with too little memory in all",
+    Constraint.CORDONED: "cordoned",
+    Constraint.GPU: "with too few GPUs free",
+    Constraint.CPU: "with too little CPU free",
+    Constraint.MEMORY: "with too little memory free",
+}

@@ -1,0 +1,1 @@
+"""Token: the one way in. Only a hash of it is ever recorded."""

@@ -1,0 +1,1 @@
+"""Values: they refuse nonsense when made, and carry their own arithmetic."""

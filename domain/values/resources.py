@@ -1,0 +1,56 @@
+"""Resources: what a job asks for and a node has, in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.errors import Invalid
+from domain.values.quantity import LARGEST
+
+
+@dataclass(frozen=True, order=False)
+class Resources:
+    """An amount of each resource: thousandths of a CPU, bytes, thousandths of a GPU."""
+
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    gpu_milli: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("cpu_milli", "memory_bytes", "gpu_milli"):
+            value = getattr(self, field)
+            if not 0 <= value <= LARGEST:
+                raise Invalid("out_of_range", f"{field}: must be 0 to {LARGEST}", field=field)
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_milli + other.cpu_milli,
+            self.memory_bytes + other.memory_bytes,
+            self.gpu_milli + other.gpu_milli,
+        )
+
+    def __sub__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_milli - other.cpu_milli,
+            self.memory_bytes - other.memory_bytes,
+            self.gpu_milli - other.gpu_milli,
+        )
+
+    def __mul__(self, count: int) -> Resources:
+        return Resources(self.cpu_milli * count, self.memory_bytes * count, self.gpu_milli * count)
+
+    def fits(self, other: Resources) -> bool:
+        """Whether this amount lies within `other` in every resource."""
+        return (
+            self.cpu_milli <= other.cpu_milli
+            and self.memory_bytes <= other.memory_bytes
+            and self.gpu_milli <= other.gpu_milli
+        )
+
+    @property
+    def whole_gpus(self) -> int:
+        """The number of GPUs the amount stands for; only whole GPUs are placed so far."""
+        return self.gpu_milli // 1000
+
+
+NOTHING = Resources()
