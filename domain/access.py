@@ -66,6 +66,7 @@ def allowed(who: Principal, permission: Permission, project: ProjectId | None = 
     """Whether `who` has the permission, in `project` if one is named.
 
     Operators and admins act in every project; viewers and submitters where they are members.
+    Whoever is a member somewhere may read the cluster.
     """
     for role in who.roles:
         if permission in PERMISSIONS[role] and (project is None or role in _ALL_PROJECTS):
@@ -73,7 +74,7 @@ def allowed(who: Principal, permission: Permission, project: ProjectId | None = 
     if project is not None:
         member = who.projects.get(project)
         return member is not None and permission in PERMISSIONS[member]
-    return False
+    return permission is Permission.READ_CLUSTER and bool(who.projects)
 
 
 def visible_projects(who: Principal) -> frozenset[ProjectId] | None:

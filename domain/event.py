@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*\.v[1-9][0-9]*")
 class Event:
     """Base of every domain event; a subclass is a frozen dataclass with `name=`."""
 
-    name: ClassVar[str]
+    topic: ClassVar[str]
 
     def __init_subclass__(cls, *, name: str | None = None) -> None:
         if name is None:  # a grouping base, not an event of its own
@@ -30,7 +30,7 @@ class Event:
             raise TypeError(f"event name {name!r} is not like 'job.placed.v1'")
         if name in _EVENTS or name in _UPCASTS:
             raise TypeError(f"event name {name!r} is taken")
-        cls.name = name
+        cls.topic = name
         _EVENTS[name] = cls
 
 

@@ -103,7 +103,8 @@ def grant(
     return [e.Granted(allocation, job, attempt, seats, boots, per_seat, gpu_model, user)]
 
 
-def _own_seat(allocation: Allocation, rank: int, node: NodeId, boot: str) -> None:
+def check_seat(allocation: Allocation, rank: int, node: NodeId, boot: str) -> None:
+    """Refuse a report about a seat that is not this boot's of this node."""
     if not 0 <= rank < len(allocation.seats) or allocation.seats[rank].node != node:
         raise NotFound("no_such_seat", f"node {node} has no seat {rank} of {allocation.id}")
     if allocation.boots[rank] != boot:
@@ -114,7 +115,7 @@ def seat_started(
     allocation: Allocation, rank: int, node: NodeId, boot: str, runner: str
 ) -> list[AllocationEvent]:
     """The agent reports a seat running; said twice, it is recorded once."""
-    _own_seat(allocation, rank, node, boot)
+    check_seat(allocation, rank, node, boot)
     if allocation.end_of(rank) is not None or rank in allocation.started:
         return []
     return [e.SeatStarted(rank, runner)]
@@ -124,7 +125,7 @@ def seat_ended(
     allocation: Allocation, rank: int, node: NodeId, boot: str, end: SeatEnd
 ) -> list[AllocationEvent]:
     """The agent reports the end of a seat; said twice, it is recorded once."""
-    _own_seat(allocation, rank, node, boot)
+    check_seat(allocation, rank, node, boot)
     if allocation.end_of(rank) is not None:
         return []
     return [e.SeatEnded(rank, end.outcome, end.exit_code, end.detail)]

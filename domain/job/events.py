@@ -50,11 +50,25 @@ class Submitted(Event, name="job.submitted.v1"):
 
 
 @dataclass(frozen=True)
+class Reopened(Event, name="job.reopened.v1"):
+    """Ended, and to run once more; says all of it again, since followers forget ended jobs."""
+
+    job: JobId
+    spec: JobSpec
+    submitted_by: str
+    priority: int
+    attempt: int
+
+
+@dataclass(frozen=True)
 class Queued(Event, name="job.queued.v1"):
-    """In the queue since `since` (microseconds): its place among equals."""
+    """In the queue since `since` (microseconds): its place among equals of its priority."""
 
     cause: QueuedCause
     since: int
+    priority: int
+    name: str
+    user: str
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,7 @@ class TimedOut(Event, name="job.timed_out.v1"):
 
 JobEvent = (
     Submitted
+    | Reopened
     | Queued
     | Held
     | WaitExplained

@@ -50,6 +50,15 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             Phase.SUBMITTED,
             event.spec.priority,
         )
+    if isinstance(event, e.Reopened):
+        return Job(
+            event.job,
+            event.spec,
+            event.submitted_by,
+            Phase.SUBMITTED,
+            event.priority,
+            attempt=event.attempt,
+        )
     assert job is not None, "a job's first event is job.submitted"
     phase = TRANSITIONS.get((job.phase, type(event)), job.phase)
     match event:
@@ -112,6 +121,10 @@ def _unplaced(job: Job) -> Job:
     )
 
 
+def _queued(job: Job, cause: QueuedCause, since: int) -> e.Queued:
+    return e.Queued(cause, since, job.priority, job.spec.name, job.submitted_by)
+
+
 def _require(job: Job, phases: frozenset[Phase], command: str) -> None:
     if job.phase not in phases:
         raise Conflict(
@@ -128,14 +141,16 @@ def _require_attempt(job: Job, attempt: int) -> None:
 
 def submit(job: JobId, spec: JobSpec, submitted_by: str, now: int) -> list[JobEvent]:
     """Accept a new job into the queue, or held if its spec says so."""
-    entry: JobEvent = e.Held() if spec.hold else e.Queued(QueuedCause.SUBMITTED, now)
-    return [e.Submitted(job, spec, submitted_by), entry]
+    submitted = e.Submitted(job, spec, submitted_by)
+    entry = e.Held() if spec.hold else _queued(evolve(None, submitted), QueuedCause.SUBMITTED, now)
+    return [submitted, entry]
 
 
 def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
-    """Record why the job waits, unless that is what it was told last."""
+    """Record why the job waits, unless it was last told a reason of the same kind."""
     _require(job, frozenset({Phase.QUEUED}), "explain")
-    return [] if job.waiting == reason else [e.WaitExplained(reason)]
+    known = job.waiting is not None and job.waiting.same_kind(reason)
+    return [] if known else [e.WaitExplained(reason)]
 
 
 def place(
@@ -201,7 +216,7 @@ def resume(job: Job, now: int) -> list[JobEvent]:
     """Put a suspended or held job into the queue."""
     _require(job, frozenset({Phase.SUSPENDED, Phase.HELD}), "resume")
     cause = QueuedCause.RESUMED if job.phase is Phase.SUSPENDED else QueuedCause.RELEASED
-    return [e.Queued(cause, now)]
+    return [_queued(job, cause, now)]
 
 
 def requeue(job: Job, now: int, deadline: int) -> list[JobEvent]:
@@ -209,7 +224,8 @@ def requeue(job: Job, now: int, deadline: int) -> list[JobEvent]:
     if job.phase in PLACED:
         return stop(job, StopCause.REQUEUE, deadline)
     _require(job, ENDED - {Phase.SUCCEEDED}, "requeue")
-    return [e.Queued(QueuedCause.REQUEUED, now)]
+    again = e.Reopened(job.id, job.spec, job.submitted_by, job.priority, job.attempt)
+    return [again, _queued(job, QueuedCause.REQUEUED, now)]
 
 
 def retry_due(job: Job, now: int) -> list[JobEvent]:
@@ -217,7 +233,7 @@ def retry_due(job: Job, now: int) -> list[JobEvent]:
     _require(job, frozenset({Phase.HELD}), "retry")
     if job.due_at is None or job.due_at > now:
         raise Conflict("not_due", "the job is held by its user or its backoff is not over")
-    return [e.Queued(QueuedCause.RETRY, now)]
+    return [_queued(job, QueuedCause.RETRY, now)]
 
 
 def set_priority(job: Job, priority: int) -> list[JobEvent]:
@@ -264,17 +280,17 @@ def _consequence(
         case StopCause.SUSPEND:
             return e.Suspended()
         case StopCause.REQUEUE:
-            return e.Queued(QueuedCause.REQUEUED, now)
+            return _queued(job, QueuedCause.REQUEUED, now)
         case PreemptionCause.PRIORITY if outcome is Outcome.STOPPED:
-            return e.Queued(QueuedCause.PREEMPTED, job.queued_since)
+            return _queued(job, QueuedCause.PREEMPTED, job.queued_since)
         case PreemptionCause.DRAIN if outcome is Outcome.STOPPED:
-            return e.Queued(QueuedCause.DRAINED, job.queued_since)
+            return _queued(job, QueuedCause.DRAINED, job.queued_since)
         case PreemptionCause.PRIORITY | PreemptionCause.DRAIN | StopCause.SEAT_ENDED | None:
             pass  # it ended by itself: what it did counts, not what it was asked
         case never:
             assert_never(never)
     if outcome in (Outcome.LOST, Outcome.STOPPED):
-        return e.Queued(QueuedCause.NODE_LOST, job.queued_since)
+        return _queued(job, QueuedCause.NODE_LOST, job.queued_since)
     if job.failures < job.spec.retry.max_retries:
         wait = backoff(job.spec.retry, job.failures + 1, jitter_milli)
         return e.RetryScheduled(job.failures + 1, now + wait)

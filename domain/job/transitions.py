@@ -30,13 +30,8 @@ ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.TIMED_O
 
 _RULES: list[tuple[type[e.JobEvent], frozenset[Phase], Phase | None]] = [
     # event, phases it may happen in, phase after (None: the same)
-    (
-        e.Queued,
-        frozenset({Phase.SUBMITTED, Phase.HELD, Phase.SUSPENDED})
-        | PLACED
-        | (ENDED - {Phase.SUCCEEDED}),
-        Phase.QUEUED,
-    ),
+    (e.Reopened, ENDED - {Phase.SUCCEEDED}, Phase.SUBMITTED),
+    (e.Queued, frozenset({Phase.SUBMITTED, Phase.HELD, Phase.SUSPENDED}) | PLACED, Phase.QUEUED),
     (e.Held, frozenset({Phase.SUBMITTED}), Phase.HELD),
     (e.WaitExplained, frozenset({Phase.QUEUED}), None),
     (e.Placed, frozenset({Phase.QUEUED}), Phase.STARTING),

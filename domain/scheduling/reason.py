@@ -62,6 +62,14 @@ class WaitReason:
     seats_fitting: int = 0
     blocker: str = ""
 
+    def same_kind(self, other: WaitReason) -> bool:
+        """Whether both name the same cause and constraints, whatever the counts."""
+        return (self.code, self.blocker, {x.constraint for x in self.excluded}) == (
+            other.code,
+            other.blocker,
+            {x.constraint for x in other.excluded},
+        )
+
     def text(self) -> str:
         """The reason in one English sentence, then the counts."""
         counts = ", ".join(f"{x.nodes} {_CONSTRAINT_TEXT[x.constraint]}" for x in self.excluded)

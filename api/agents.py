@@ -1,0 +1,298 @@
+"""The agent protocol (docs/agent-protocol.md): leases, orders, facts, logs, samples."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Caller, requires
+from api.body import Body, Name
+from api.facts import Fact, FactResult, record_facts
+from domain.access import Permission
+from domain.errors import Denied, Invalid, NotFound, StaleWriter
+from domain.event import Meta
+from domain.job.transitions import Phase
+from domain.node import node as nodes
+from domain.node.events import Registered
+from domain.values.ids import DeviceId, NodeId, check_name
+from domain.values.quantity import LARGEST
+from domain.values.resources import Resources
+from domain.values.topology import Device, Location, model_of
+from infra import joblogs, leases
+from infra.store import stream_of
+from projections import seats as seat_view
+from projections.seats import Order
+
+router = APIRouter(prefix="/agent", tags=["agent protocol"])
+Agent = Annotated[Caller, Depends(requires(Permission.ACT_AS_NODE))]
+Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
+Boot = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+MAX_WAIT_MS = 10_000
+
+
+class CapacityBody(Body):
+    cpu_milli: Amount
+    memory_bytes: Amount
+
+
+class DeviceBody(Body):
+    id: Annotated[StrictStr, Field(min_length=1, max_length=128)]
+    model: Annotated[StrictStr, Field(min_length=1, max_length=128)]
+    memory_bytes: Amount
+
+
+class RegisterBody(Body):
+    """What a node offers."""
+
+    node: Name
+    boot: Boot
+    capacity: CapacityBody
+    devices: Annotated[list[DeviceBody], Field(max_length=256)] = []
+    runners: Annotated[list[Literal["docker", "sandbox", "process"]], Field(min_length=1)]
+    pool: Annotated[StrictStr, Field(max_length=63)] = ""
+    rack: Annotated[StrictStr, Field(max_length=63)] = ""
+    labels: dict[Name, Annotated[StrictStr, Field(max_length=256)]] = {}
+    agent_version: Annotated[StrictStr, Field(max_length=63)] = ""
+
+    def offer(self) -> Registered:
+        """The offer as the domain knows it."""
+        devices = tuple(
+            Device(DeviceId(d.id), model_of(d.model), d.memory_bytes) for d in self.devices
+        )
+        return Registered(
+            node=NodeId(check_name("node", self.node)),
+            boot=self.boot,
+            capacity=Resources(
+                self.capacity.cpu_milli, self.capacity.memory_bytes, len(devices) * 1000
+            ),
+            devices=devices,
+            runners=tuple(dict.fromkeys(self.runners)),
+            pool=self.pool,
+            location=Location(rack=self.rack),
+            labels=tuple(sorted(self.labels.items())),
+            agent_version=self.agent_version,
+        )
+
+
+class LeaseBody(Body):
+    node: Name
+    boot: Boot
+    nonce: Annotated[StrictStr, Field(max_length=64)]
+    seen: Annotated[StrictStr, Field(max_length=64)] = ""
+    wait_ms: Annotated[StrictInt, Field(ge=0, le=MAX_WAIT_MS)] = 0
+
+
+class Lease(BaseModel):
+    nonce: str
+    ttl_ms: int
+
+
+class Registration(BaseModel):
+    lease: Lease
+    now_us: int
+
+
+class Orders(BaseModel):
+    lease: Lease
+    now_us: int
+    seen: str
+    orders: list[dict[str, Any]]
+
+
+class FactsBody(Body):
+    node: Name
+    boot: Boot
+    facts: Annotated[list[Fact], Field(max_length=1000)]
+
+
+class FactsAnswer(BaseModel):
+    results: list[FactResult]
+
+
+class Kept(BaseModel):
+    size: int
+    full: bool
+
+
+class GpuSample(Body):
+    device: Annotated[StrictStr, Field(max_length=128)]
+    util_percent: Annotated[StrictInt, Field(ge=0, le=100)]
+    memory_bytes: Amount
+
+
+class SampleBody(Body):
+    allocation: Annotated[StrictStr, Field(max_length=128)]
+    rank: Annotated[StrictInt, Field(ge=0, lt=2**31)]
+    cpu_milli: Amount
+    memory_bytes: Amount
+    gpus: Annotated[list[GpuSample], Field(max_length=256)] = []
+
+
+class SamplesBody(Body):
+    node: Name
+    boot: Boot
+    samples: Annotated[list[SampleBody], Field(max_length=1000)]
+
+
+def _own_node(caller: Caller, node: str) -> None:
+    bound = caller.principal.node
+    if bound is not None and bound != node:
+        raise Denied("wrong_node", f"this token acts for node {bound} only")
+
+
+@router.post("/register", response_model=Registration)
+def register(body: RegisterBody, caller: Agent) -> Registration:
+    """Offer a node's capacity and begin its lease."""
+    _own_node(caller, body.node)
+    offer, cell = body.offer(), caller.cell
+    stream = stream_of("node", offer.node)
+    nodes.register(None, offer)  # refuse nonsense before the lease is taken
+    nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
+    with cell.connection() as connection:
+        leases.take(connection, offer.node, offer.boot, nonce, ttl)
+    meta = Meta(caller.principal.name, f"command:{caller.request_id}", offer.node)
+    _, recorded = cell.store.execute(
+        stream, nodes.evolve, None, lambda state: nodes.register(state, offer), meta
+    )
+    if recorded:
+        cell.wait_for(recorded[-1].position)
+    return Registration(lease=Lease(nonce=nonce, ttl_ms=ttl), now_us=cell.store.now())
+
+
+@router.post("/lease", response_model=Orders)
+async def lease(body: LeaseBody, caller: Agent) -> Orders:
+    """Renew the lease and give the node's orders; waits while they are as `seen`."""
+    _own_node(caller, body.node)
+    cell, deadline = caller.cell, time.monotonic() + body.wait_ms / 1000
+    nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
+
+    def renew() -> None:
+        with cell.connection() as connection:
+            leases.renew(connection, body.node, body.boot, body.nonce, nonce, ttl)
+
+    def look() -> list[dict[str, Any]]:
+        with cell.connection() as connection:
+            return [_order(o) for o in seat_view.orders(connection, body.node, body.boot)]
+
+    await run_in_threadpool(renew)
+    while True:
+        orders = await run_in_threadpool(look)
+        seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
+        left = deadline - time.monotonic()
+        if seen != body.seen or left <= 0:
+            now = await run_in_threadpool(cell.store.now)
+            return Orders(
+                lease=Lease(nonce=nonce, ttl_ms=ttl), now_us=now, seen=seen, orders=orders
+            )
+        await cell.views.changed(min(left, 1.0))
+
+
+def _order(order: Order) -> dict[str, Any]:
+    seat, job, spec = order.seat, order.job, order.job.spec
+    action = "run"
+    if job.phase in (Phase.PREEMPTING, Phase.STOPPING):
+        action = "kill" if job.grace_expired else "stop"
+    return {
+        "allocation": seat.allocation,
+        "job": seat.job,
+        "attempt": seat.attempt,
+        "rank": seat.rank,
+        "action": action,
+        "started": seat.started,
+        "deadline_us": job.stop_deadline if action == "stop" else None,
+        "seat": {
+            "name": spec.name,
+            "project": spec.project,
+            "command": list(spec.command),
+            "image": spec.image,
+            "env": dict(spec.env),
+            "cpu_milli": spec.resources.cpu_milli,
+            "memory_bytes": spec.resources.memory_bytes,
+            "devices": list(seat.devices),
+            "replicas": spec.replicas,
+            "checkpointing": {
+                "enabled": spec.checkpointing.enabled,
+                "interval_seconds": spec.checkpointing.interval_seconds,
+            },
+            "restore": {"digest": order.restore} if order.restore else None,
+        },
+    }
+
+
+@router.post("/report", response_model=FactsAnswer)
+def report(body: FactsBody, caller: Agent) -> FactsAnswer:
+    """Record what happened on the node; each fact is answered for itself."""
+    _own_node(caller, body.node)
+    meta = Meta(caller.principal.name, f"command:{caller.request_id}", body.node)
+    node = NodeId(body.node)
+    return FactsAnswer(results=record_facts(caller.cell, node, body.boot, body.facts, meta))
+
+
+@router.post(
+    "/logs",
+    response_model=Kept,
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}},
+)
+async def logs(
+    request: Request,
+    caller: Agent,
+    node: Annotated[str, Query(max_length=63)],
+    boot: Annotated[str, Query(max_length=128)],
+    allocation: Annotated[str, Query(max_length=128)],
+    rank: Annotated[int, Query(ge=0, lt=2**31)],
+    offset: Annotated[int, Query(ge=0, lt=2**62)],
+) -> Kept:
+    """Keep what a seat printed, from `offset` bytes of the seat on."""
+    _own_node(caller, node)
+    data = await request.body()
+    return await run_in_threadpool(_keep, caller, node, boot, allocation, rank, offset, data)
+
+
+def _keep(
+    caller: Caller, node: str, boot: str, allocation: str, rank: int, offset: int, data: bytes
+) -> Kept:
+    with caller.cell.connection() as connection:
+        seat = seat_view.get(connection, allocation, rank)
+        if seat is None or seat.node != node:
+            raise NotFound("no_such_seat", "this node holds no such seat")
+        if seat.boot != boot:
+            raise StaleWriter("stale_boot", "the seat belongs to another boot of the node")
+        cap = caller.cell.settings.log_cap_bytes
+        kept = joblogs.append(connection, seat.job, rank, seat.attempt, offset, data, cap)
+    return Kept(size=kept.size, full=kept.full)
+
+
+@router.post("/samples", status_code=204)
+def samples(body: SamplesBody, caller: Agent) -> Response:
+    """Keep the newest usage of each seat."""
+    _own_node(caller, body.node)
+    with caller.cell.connection() as connection:
+        for sample in body.samples:
+            seat = seat_view.get(connection, sample.allocation, sample.rank)
+            if seat is None or (seat.node, seat.boot) != (body.node, body.boot):
+                raise Invalid("no_such_seat", "samples: this boot holds no such seat")
+            connection.execute(
+                "INSERT INTO seat_samples"
+                " (allocation_id, rank, job_id, cpu_milli, memory_bytes, gpus)"
+                " VALUES (%s, %s, %s, %s, %s, %s::jsonb)"
+                " ON CONFLICT (allocation_id, rank) DO UPDATE SET sampled_at = clock_timestamp(),"
+                " cpu_milli = excluded.cpu_milli, memory_bytes = excluded.memory_bytes,"
+                " gpus = excluded.gpus",
+                (
+                    sample.allocation,
+                    sample.rank,
+                    seat.job,
+                    sample.cpu_milli,
+                    sample.memory_bytes,
+                    msgspec.json.encode([gpu.model_dump() for gpu in sample.gpus]).decode(),
+                ),
+            )
+    return Response(status_code=204)

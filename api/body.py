@@ -1,0 +1,154 @@
+"""Request bodies: strict, bounded, and nearest-name help for what is unknown."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from domain.errors import Invalid
+from domain.job.spec import MAX_PRIORITY, MAX_REPLICAS, YEAR_SECONDS, Checkpointing, JobSpec, Retry
+from domain.values.ids import ProjectId, check_name
+from domain.values.quantity import LARGEST, gibibytes, milli, size
+from domain.values.resources import Resources
+
+Number = Annotated[int | float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Quantity = Number | Annotated[str, Field(max_length=40)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=63, description="a-z 0-9 . _ -")]
+Text = Annotated[StrictStr, Field(max_length=32_768)]
+Seconds = Annotated[StrictInt, Field(ge=0, le=YEAR_SECONDS)]
+_WORDS = 4096
+
+
+class Body(BaseModel):
+    """Base of request bodies: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ResourcesBody(Body):
+    """What one seat asks for."""
+
+    cpu: Quantity = Field(1, description="CPUs: a number or a quantity such as '500m'")
+    memory_gb: Number | None = Field(None, description="memory as a number of GiB")
+    memory: Quantity | None = Field(None, description="memory as a quantity such as '32Gi'")
+    gpu: Annotated[StrictInt, Field(ge=0, le=1024)] = 0
+    gpu_type: Name | Annotated[list[Name], Field(min_length=1, max_length=32)] | None = Field(
+        None, description="one model or a list of acceptable ones, such as 'A100'"
+    )
+
+    def value(self) -> Resources:
+        """The resources as integers."""
+        if self.memory is not None and self.memory_gb is not None:
+            raise Invalid(
+                "memory_twice", "give memory_gb or memory, not both", field="resources.memory"
+            )
+        memory = size("resources.memory", self.memory) if self.memory is not None else 0
+        if self.memory_gb is not None:
+            memory = gibibytes("resources.memory_gb", self.memory_gb)
+        return Resources(milli("resources.cpu", self.cpu), memory, self.gpu * 1000)
+
+    def models(self) -> tuple[str, ...]:
+        """Acceptable GPU models, in upper case."""
+        if self.gpu_type is None:
+            return ()
+        names = [self.gpu_type] if isinstance(self.gpu_type, str) else self.gpu_type
+        return tuple(dict.fromkeys(name.upper() for name in names))
+
+
+class CheckpointingBody(Body):
+    """Whether and how often the job is asked to save."""
+
+    enable_checkpointing: StrictBool = False
+    checkpoint_interval_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] = 3600
+
+
+class RetryBody(Body):
+    """What happens when the job fails."""
+
+    max_retries: Annotated[StrictInt, Field(ge=0, le=100)] = 0
+    backoff_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] = 10
+    max_backoff_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] = 600
+
+
+class JobBody(Body):
+    """A job to submit."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "training-job",
+                    "project_id": "ml-research",
+                    "docker_image": "pytorch:latest",
+                    "command": ["python", "train.py"],
+                    "resources": {"cpu": 8, "memory_gb": 32, "gpu": 2, "gpu_type": "A100"},
+                    "checkpointing": {
+                        "enable_checkpointing": True,
+                        "checkpoint_interval_seconds": 3600,
+                    },
+                }
+            ]
+        },
+    )
+
+    name: Name
+    project_id: Name
+    command: Annotated[list[Text], Field(min_length=1, max_length=_WORDS)]
+    docker_image: Annotated[StrictStr, Field(min_length=1, max_length=512)] | None = None
+    resources: ResourcesBody = ResourcesBody()
+    checkpointing: CheckpointingBody = CheckpointingBody()
+    replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] = 1
+    priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)] = 0
+    env: dict[
+        Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)], Text
+    ] = {}
+    labels: dict[Name, Annotated[StrictStr, Field(max_length=256)]] = {}
+    retry: RetryBody = RetryBody()
+    time_limit_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] | None = None
+    grace_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] | None = None
+    hold: StrictBool = False
+
+    def spec(self) -> JobSpec:
+        """The job as the domain knows it; Invalid names the field that is wrong."""
+        return JobSpec(
+            name=check_name("name", self.name),
+            project=ProjectId(check_name("project_id", self.project_id)),
+            command=tuple(self.command),
+            image=self.docker_image,
+            resources=self.resources.value(),
+            gpu_types=self.resources.models(),
+            replicas=self.replicas,
+            priority=self.priority,
+            env=tuple(sorted(self.env.items())),
+            checkpointing=Checkpointing(
+                self.checkpointing.enable_checkpointing,
+                self.checkpointing.checkpoint_interval_seconds,
+            ),
+            retry=Retry(
+                self.retry.max_retries, self.retry.backoff_seconds, self.retry.max_backoff_seconds
+            ),
+            time_limit_seconds=self.time_limit_seconds,
+            grace_seconds=self.grace_seconds,
+            hold=self.hold,
+            labels=tuple(sorted(self.labels.items())),
+        )
+
+
+class BatchBody(Body):
+    """Jobs to submit all or none."""
+
+    jobs: Annotated[list[JobBody], Field(min_length=1, max_length=1000)]
+
+
+class PriorityBody(Body):
+    """A change of a job."""
+
+    priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)]
+
+
+class ReasonBody(Body):
+    """Why an operator does it."""
+
+    reason: Annotated[StrictStr, Field(max_length=500)] = ""

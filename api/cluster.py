@@ -1,0 +1,240 @@
+"""The cluster: queue, pools and nodes, and what operators do to nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api import shapes
+from api.auth import Caller, requires
+from api.body import ReasonBody
+from api.command import Command
+from api.jobs import IdempotencyKey
+from domain.access import Permission
+from domain.errors import NotFound
+from domain.node import node as nodes
+from domain.node.events import NodeEvent
+from domain.node.node import Node
+from domain.values.resources import NOTHING, Resources
+from domain.values.time import to_text
+from infra.store import stream_of
+from projections import nodes as node_view
+from projections import queue as queue_view
+from projections.nodes import NodeRow
+
+router = APIRouter(tags=["cluster"])
+Reader = Annotated[Caller, Depends(requires(Permission.READ_CLUSTER))]
+Operator = Annotated[Caller, Depends(requires(Permission.OPERATE_NODES))]
+
+
+class Waiting(BaseModel):
+    queue_position: int
+    id: str
+    name: str
+    project_id: str
+    user: str
+    priority: int
+    queued_since: str
+    reason: shapes.Reason | None
+
+
+class Queue(BaseModel):
+    """Who waits; `by_reason` adds up to `total`."""
+
+    items: list[Waiting]
+    by_reason: dict[str, int]
+    total: int
+
+
+class Pool(BaseModel):
+    name: str
+    nodes: int
+    alive: int
+    gpu_models: list[str]
+    capacity: shapes.Amount
+    allocated: shapes.Amount
+    free: shapes.Amount
+
+
+class PoolList(BaseModel):
+    items: list[Pool]
+
+
+class NodeDevice(BaseModel):
+    id: str
+    model: str
+    memory_bytes: int
+    job: str | None
+
+
+class NodeAnswer(BaseModel):
+    id: str
+    pool: str
+    alive: bool
+    cordoned: bool
+    draining: bool
+    cordon_reason: str
+    capacity: shapes.Amount
+    allocated: shapes.Amount
+    free: shapes.Amount
+    devices: list[NodeDevice]
+    runners: list[str]
+    labels: dict[str, str]
+    rack: str
+    agent_version: str
+    jobs: list[str]
+
+
+class NodeList(BaseModel):
+    items: list[NodeAnswer]
+
+
+class NodeChanged(BaseModel):
+    id: str
+    cordoned: bool
+    draining: bool
+    position: int
+
+
+@router.get("/queue", response_model=Queue)
+def get_queue(
+    caller: Reader,
+    project_id: Annotated[str | None, Query(max_length=63)] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> Queue:
+    """Who waits in the projects the caller may see, in order, each with its reason."""
+    projects = caller.visible()
+    if project_id is not None:
+        projects = [project_id] if projects is None or project_id in projects else []
+    with caller.cell.connection() as connection:
+        found = queue_view.find(connection, projects, limit)
+        counts = queue_view.by_reason(connection, projects)
+    items = [
+        Waiting(
+            queue_position=place,
+            id=row.job,
+            name=row.name,
+            project_id=row.project,
+            user=row.user,
+            priority=row.priority,
+            queued_since=to_text(row.queued_since),
+            reason=shapes.reason(row.reason),
+        )
+        for place, row in found
+    ]
+    return Queue(items=items, by_reason=counts, total=sum(counts.values()))
+
+
+def _free(capacity: Resources, allocated: Resources) -> Resources:
+    """What is left; nothing where a node now offers less than is held."""
+    return Resources(
+        max(0, capacity.cpu_milli - allocated.cpu_milli),
+        max(0, capacity.memory_bytes - allocated.memory_bytes),
+        max(0, capacity.gpu_milli - allocated.gpu_milli),
+    )
+
+
+@router.get("/resources/pools", response_model=PoolList)
+def pools(caller: Reader) -> PoolList:
+    """Every pool: what its live nodes have, hold and have free."""
+    with caller.cell.connection() as connection:
+        found = node_view.pools(connection)
+    return PoolList(
+        items=[
+            Pool(
+                name=pool.name,
+                nodes=pool.nodes,
+                alive=pool.alive,
+                gpu_models=sorted(pool.gpu_models),
+                capacity=shapes.amount(pool.capacity),
+                allocated=shapes.amount(pool.allocated),
+                free=shapes.amount(_free(pool.capacity, pool.allocated)),
+            )
+            for pool in found
+        ]
+    )
+
+
+def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
+    """A node; job ids are shown to those who may see every project."""
+    offer, everything = row.offer, caller.visible() is None
+    free = _free(offer.capacity, row.allocated) if row.alive and not row.cordoned else NOTHING
+    return NodeAnswer(
+        id=row.id,
+        pool=row.pool,
+        alive=row.alive,
+        cordoned=row.cordoned,
+        draining=row.draining,
+        cordon_reason=row.cordon_reason,
+        capacity=shapes.amount(offer.capacity),
+        allocated=shapes.amount(row.allocated),
+        free=shapes.amount(free),
+        devices=[
+            NodeDevice(
+                id=device.id,
+                model=device.model,
+                memory_bytes=device.memory_bytes,
+                job=row.devices.get(device.id) if everything else None,
+            )
+            for device in offer.devices
+        ],
+        runners=list(offer.runners),
+        labels=dict(offer.labels),
+        rack=offer.location.rack,
+        agent_version=offer.agent_version,
+        jobs=sorted(set(row.seats.values())) if everything else [],
+    )
+
+
+@router.get("/nodes", response_model=NodeList)
+def all_nodes(caller: Reader) -> NodeList:
+    """Every node."""
+    with caller.cell.connection() as connection:
+        return NodeList(items=[_node(row, caller) for row in node_view.find(connection)])
+
+
+@router.get("/nodes/{node}", response_model=NodeAnswer)
+def one_node(node: str, caller: Reader) -> NodeAnswer:
+    """One node."""
+    with caller.cell.connection() as connection:
+        row = node_view.get(connection, node)
+    if row is None:
+        raise NotFound("no_such_node", "there is no such node")
+    return _node(row, caller)
+
+
+@router.post("/nodes/{node}/cordon", status_code=202, response_model=NodeChanged)
+def cordon(node: str, body: ReasonBody, caller: Operator, key: IdempotencyKey) -> Response:
+    """Let the node take no new work."""
+    command = Command(caller, key, None, 202)
+    return _change(command, node, lambda state: nodes.cordon(state, body.reason, drain=False))
+
+
+@router.post("/nodes/{node}/drain", status_code=202, response_model=NodeChanged)
+def drain(node: str, body: ReasonBody, caller: Operator, key: IdempotencyKey) -> Response:
+    """Let the node take no new work and have its jobs save and move away."""
+    command = Command(caller, key, None, 202)
+    return _change(command, node, lambda state: nodes.cordon(state, body.reason, drain=True))
+
+
+@router.post("/nodes/{node}/uncordon", status_code=202, response_model=NodeChanged)
+def uncordon(node: str, caller: Operator, key: IdempotencyKey) -> Response:
+    """Let the node take new work again."""
+    return _change(Command(caller, key, None, 202), node, nodes.uncordon)
+
+
+def _change(command: Command, node: str, decide: Callable[[Node], Sequence[NodeEvent]]) -> Response:
+    def run(state: Node | None) -> Sequence[NodeEvent]:
+        if state is None:
+            raise NotFound("no_such_node", "there is no such node")
+        return decide(state)
+
+    def body(state: Node | None) -> dict[str, object]:
+        assert state is not None
+        return {"id": state.id, "cordoned": state.cordoned, "draining": state.draining}
+
+    return command.execute(stream_of("node", node), nodes.evolve, None, run, body)

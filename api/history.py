@@ -1,0 +1,212 @@
+"""What happened to a job, why it waits, what it saved and cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from api import shapes
+from api.jobs import Reader, visible_job
+from api.usage import CostAnswer, cost_answer
+from domain.event import Recorded
+from domain.job import events as e
+from domain.job.transitions import Phase
+from domain.scheduling.reason import WaitReason
+from domain.values.time import to_text
+from infra.store import stream_of
+from projections import checkpoints, cost, queue
+from projections.jobs import JobRow
+from projections.usage import GroupBy, Window
+
+router = APIRouter(tags=["jobs"])
+AHEAD = 10
+
+
+class EventList(BaseModel):
+    items: list[shapes.LoggedEvent]
+
+
+class Ahead(BaseModel):
+    id: str
+    name: str
+    priority: int
+
+
+class Moment(BaseModel):
+    at: str
+    position: int
+    name: str
+    text: str
+
+
+class Why(BaseModel):
+    """Why the job is where it is."""
+
+    job_id: str
+    phase: str
+    summary: str
+    reason: shapes.Reason | None
+    queue_position: int | None
+    ahead: list[Ahead]
+    ahead_total: int
+    history: list[Moment]
+
+
+class Checkpoint(BaseModel):
+    number: int
+    attempt: int
+    rank: int
+    cause: str
+    digest: str
+    files: int
+    bytes: int
+    new_bytes: int
+    committed_at: str
+
+
+class CheckpointList(BaseModel):
+    items: list[Checkpoint]
+
+
+@router.get("/jobs/{job}/events", response_model=EventList)
+def events(job: str, caller: Reader) -> EventList:
+    """Everything that happened to the job, its allocations and checkpoints, in order."""
+    with caller.cell.connection() as connection:
+        visible_job(caller, connection, job)
+    return EventList(items=[shapes.event(item) for item in _events(caller, job)])
+
+
+def _events(caller: Reader, job: str) -> list[Recorded]:
+    store = caller.cell.store
+    found = store.stream(stream_of("job", job)) + store.stream(stream_of("checkpoint", job))
+    for item in list(found):
+        if isinstance(item.event, e.Placed):
+            found += store.stream(stream_of("allocation", item.event.allocation))
+    return sorted(found, key=lambda item: item.position)
+
+
+@router.get("/jobs/{job}/why", response_model=Why)
+def why(job: str, caller: Reader) -> Why:
+    """Why the job waits, or how it came to where it is."""
+    with caller.cell.connection() as connection:
+        row = visible_job(caller, connection, job)
+        place = queue.place(connection, job)
+        ahead, total = queue.ahead(connection, job, AHEAD)
+        visible = caller.visible()
+    shown = [a for a in ahead if visible is None or a.project in visible]
+    return Why(
+        job_id=job,
+        phase=row.phase,
+        summary=summary(row, place),
+        reason=shapes.reason(row.state.waiting),
+        queue_position=place,
+        ahead=[Ahead(id=a.job, name=a.name, priority=a.priority) for a in shown],
+        ahead_total=total,
+        history=[
+            Moment(
+                at=to_text(item.recorded_at),
+                position=item.position,
+                name=item.event.topic,
+                text=tell(item),
+            )
+            for item in caller.cell.store.stream(stream_of("job", job))
+        ],
+    )
+
+
+def summary(row: JobRow, place: int | None) -> str:
+    """Where the job stands, in one or two sentences."""
+    state = row.state
+    match state.phase:
+        case Phase.QUEUED if state.waiting is None:
+            return f"Waiting, place {place} in the queue. The scheduler has not looked at it yet."
+        case Phase.QUEUED:
+            assert state.waiting is not None
+            return f"Waiting, place {place} in the queue. {state.waiting.text()}"
+        case Phase.HELD if row.due_at is not None:
+            return f"Held after failure {state.failures}: runs again at {to_text(row.due_at)}."
+        case Phase.HELD:
+            return "Held by its user: `compute resume` puts it into the queue."
+        case Phase.SUSPENDED:
+            return "Suspended: `compute resume` puts it into the queue."
+        case Phase.PREEMPTING | Phase.STOPPING:
+            what = "Making room" if state.phase is Phase.PREEMPTING else "Stopping"
+            until = _deadline(state.stop_deadline)
+            return f"{what} ({state.stop_cause}): it may save until {until}."
+        case Phase.STARTING | Phase.RUNNING:
+            nodes = ", ".join(sorted({seat.node for seat in state.seats}))
+            return f"{state.phase.capitalize()} on {nodes}, attempt {state.attempt}."
+    code = f" with exit code {row.exit_code}" if row.exit_code is not None else ""
+    detail = f": {row.detail}" if row.detail else ""
+    return f"Ended: {state.phase.replace('_', ' ')}{code}{detail}."
+
+
+def _deadline(at: int | None) -> str:
+    return "its deadline" if at is None else to_text(at)
+
+
+def tell(recorded: Recorded) -> str:
+    """An event of a job in a few words."""
+    match recorded.event:
+        case e.Submitted(submitted_by=user):
+            return f"submitted by {user}"
+        case e.Queued(cause=cause):
+            return f"queued: {cause}"
+        case e.WaitExplained(reason=WaitReason() as reason):
+            return reason.text()
+        case e.Placed(attempt=attempt, seats=seats):
+            return f"attempt {attempt} placed on {', '.join(sorted({s.node for s in seats}))}"
+        case e.Started(attempt=attempt):
+            return f"attempt {attempt} runs"
+        case e.PreemptionRequested(cause=why, preemptor=by, deadline=deadline):
+            for_whom = f" for {by}" if by else ""
+            return f"asked to make room ({why}){for_whom} until {to_text(deadline)}"
+        case e.StopRequested(cause=stop, deadline=deadline):
+            return f"asked to stop ({stop}) until {to_text(deadline)}"
+        case e.AttemptEnded(attempt=attempt, outcome=outcome, exit_code=code, detail=detail):
+            shown = "" if code is None else f", exit code {code}"
+            return f"attempt {attempt} ended: {outcome}{shown}{f' ({detail})' if detail else ''}"
+        case e.RetryScheduled(failures=failures, due_at=due):
+            return f"failure {failures}: runs again at {to_text(due)}"
+        case e.PriorityChanged(priority=now, previous=before):
+            return f"priority {before} became {now}"
+    return recorded.event.topic.split(".")[1].replace("_", " ")
+
+
+@router.get("/jobs/{job}/checkpoints", response_model=CheckpointList)
+def saved(
+    job: str, caller: Reader, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> CheckpointList:
+    """The job's checkpoints, newest first."""
+    with caller.cell.connection() as connection:
+        visible_job(caller, connection, job)
+        rows = checkpoints.find(connection, job, limit)
+    return CheckpointList(
+        items=[
+            Checkpoint(
+                number=row.number,
+                attempt=row.attempt,
+                rank=row.rank,
+                cause=row.cause,
+                digest=row.digest,
+                files=row.files,
+                bytes=row.bytes,
+                new_bytes=row.new_bytes,
+                committed_at=to_text(row.committed_at),
+            )
+            for row in rows
+        ]
+    )
+
+
+@router.get("/jobs/{job}/cost", response_model=CostAnswer)
+def job_cost(job: str, caller: Reader) -> CostAnswer:
+    """What the job has cost so far."""
+    now = caller.cell.store.now()
+    with caller.cell.connection() as connection:
+        row = visible_job(caller, connection, job)
+        window = Window([row.project], 0, now, job)
+        found = cost.sums(connection, window, GroupBy.JOB)
+        return cost_answer(cost.currency(connection), found)

@@ -1,0 +1,95 @@
+"""Policy: the scheduler's settings and the price list, each change an event."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
+
+from api.auth import Caller, requires
+from api.body import Body
+from api.cluster import Reader
+from api.command import Command
+from api.jobs import IdempotencyKey
+from domain.access import Permission
+from domain.event import StreamId
+from domain.policy import policy as policies
+from domain.policy.events import GpuPrice, PriceList, SchedulerSettings
+from domain.policy.policy import Policy
+from infra.codec import to_builtins
+from projections import policy as policy_view
+
+router = APIRouter(tags=["policy"])
+Setter = Annotated[Caller, Depends(requires(Permission.SET_POLICY))]
+STREAM = StreamId("policy/cell")
+Micro = Annotated[StrictInt, Field(ge=0, le=10**15)]
+
+
+class SchedulerBody(Body):
+    """How the scheduler decides; times in seconds."""
+
+    enable_preemption: StrictBool = True
+    grace_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] = 30
+    interval_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] = 1
+
+
+class PricesBody(Body):
+    """Millionths of the currency unit for an hour of one CPU, one GiB, one GPU."""
+
+    currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")]
+    cpu_micro: Micro
+    memory_gib_micro: Micro
+    gpu_micro: Micro
+    gpus: dict[Annotated[StrictStr, Field(min_length=1, max_length=63)], Micro] = {}
+
+
+class Changed(BaseModel):
+    version: int
+    position: int
+
+
+@router.get("/policy/scheduler", response_model=SchedulerBody)
+def scheduler(caller: Reader) -> dict[str, Any]:
+    """The scheduler's settings in force."""
+    with caller.cell.connection() as connection:
+        found: dict[str, Any] = to_builtins(policy_view.get(connection).scheduler)
+    return found
+
+
+@router.put("/policy/scheduler", status_code=202, response_model=Changed)
+def set_scheduler(body: SchedulerBody, caller: Setter, key: IdempotencyKey) -> Response:
+    """Change how the scheduler decides."""
+    settings = SchedulerSettings(**body.model_dump())
+    return Command(caller, key, None, 202).execute(
+        STREAM,
+        policies.evolve,
+        Policy(),
+        lambda policy: policies.set_scheduler(policy, settings),
+        _body,
+    )
+
+
+@router.get("/policy/prices", response_model=PricesBody | None)
+def prices(caller: Reader) -> dict[str, Any] | None:
+    """The price list in force; null before the first."""
+    with caller.cell.connection() as connection:
+        found = policy_view.get(connection).prices
+    if found is None:
+        return None
+    return to_builtins(found) | {"gpus": {p.model: p.micro_per_hour for p in found.gpus}}  # type: ignore[no-any-return]  # a dict of builtins
+
+
+@router.put("/policy/prices", status_code=202, response_model=Changed)
+def set_prices(body: PricesBody, caller: Setter, key: IdempotencyKey) -> Response:
+    """Change what things cost from now on; the past keeps its prices."""
+    gpus = tuple(GpuPrice(model.upper(), micro) for model, micro in sorted(body.gpus.items()))
+    wanted = PriceList(body.currency, body.cpu_micro, body.memory_gib_micro, body.gpu_micro, gpus)
+    return Command(caller, key, None, 202).execute(
+        STREAM, policies.evolve, Policy(), lambda p: policies.set_prices(p, wanted), _body
+    )
+
+
+def _body(policy: Policy) -> dict[str, Any]:
+    return {"version": policy.version}

@@ -1,0 +1,211 @@
+"""Answers: what the read models look like over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from domain.event import Recorded
+from domain.scheduling.reason import WaitReason
+from domain.values.resources import Resources
+from domain.values.time import to_text
+from infra.codec import to_builtins
+from projections.jobs import JobRow
+
+
+class Amount(BaseModel):
+    """An amount of each resource."""
+
+    cpu_milli: int
+    memory_bytes: int
+    gpu: int
+
+
+def amount(resources: Resources) -> Amount:
+    return Amount(
+        cpu_milli=resources.cpu_milli,
+        memory_bytes=resources.memory_bytes,
+        gpu=resources.whole_gpus,
+    )
+
+
+class ExcludedNodes(BaseModel):
+    constraint: str
+    nodes: int
+
+
+class Reason(BaseModel):
+    """Why a job waits: the dominant cause and the counts behind it."""
+
+    code: str
+    text: str
+    nodes: int
+    nodes_fitting: int
+    seats: int
+    seats_fitting: int
+    blocker: str
+    excluded: list[ExcludedNodes]
+
+
+def reason(found: WaitReason | None) -> Reason | None:
+    if found is None:
+        return None
+    return Reason(
+        code=found.code,
+        text=found.text(),
+        nodes=found.nodes,
+        nodes_fitting=found.nodes_fitting,
+        seats=found.seats,
+        seats_fitting=found.seats_fitting,
+        blocker=found.blocker,
+        excluded=[ExcludedNodes(constraint=x.constraint, nodes=x.nodes) for x in found.excluded],
+    )
+
+
+class JobResources(BaseModel):
+    cpu_milli: int
+    memory_bytes: int
+    gpu: int
+    gpu_types: list[str]
+
+
+class JobCheckpointing(BaseModel):
+    enabled: bool
+    interval_seconds: int
+
+
+class SeatUsage(BaseModel):
+    """The newest sample of a running seat."""
+
+    rank: int
+    sampled_at: str
+    cpu_milli: int
+    memory_bytes: int
+    gpus: list[dict[str, Any]]
+
+
+class Job(BaseModel):
+    """A job as it stands."""
+
+    id: str
+    name: str
+    project_id: str
+    user: str
+    phase: str
+    priority: int
+    attempt: int
+    failures: int
+    preemptions: int
+    command: list[str]
+    docker_image: str | None
+    replicas: int
+    resources: JobResources
+    checkpointing: JobCheckpointing
+    labels: dict[str, str]
+    submitted_at: str
+    queued_since: str | None
+    started_at: str | None
+    ended_at: str | None
+    outcome: str | None
+    exit_code: int | None
+    detail: str
+    nodes: list[str]
+    reason: Reason | None
+    queue_position: int | None
+    due_at: str | None
+    stop_deadline: str | None
+    preemptor: str | None
+    usage: list[SeatUsage] | None
+    position: int
+    version: int
+
+
+def _at(at: int | None) -> str | None:
+    return None if at is None else to_text(at)
+
+
+def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = None) -> Job:
+    """A job's row as answered; `place` is its place in the queue."""
+    state, spec = row.state, row.state.spec
+    return Job(
+        id=row.id,
+        name=row.name,
+        project_id=row.project,
+        user=row.user,
+        phase=row.phase,
+        priority=row.priority,
+        attempt=state.attempt,
+        failures=state.failures,
+        preemptions=row.preemptions,
+        command=list(spec.command),
+        docker_image=spec.image,
+        replicas=spec.replicas,
+        resources=JobResources(
+            cpu_milli=spec.resources.cpu_milli,
+            memory_bytes=spec.resources.memory_bytes,
+            gpu=spec.resources.whole_gpus,
+            gpu_types=list(spec.gpu_types),
+        ),
+        checkpointing=JobCheckpointing(
+            enabled=spec.checkpointing.enabled,
+            interval_seconds=spec.checkpointing.interval_seconds,
+        ),
+        labels=dict(spec.labels),
+        submitted_at=to_text(row.submitted_at),
+        queued_since=_at(state.queued_since or None),
+        started_at=_at(state.started_at),
+        ended_at=_at(row.ended_at),
+        outcome=row.outcome,
+        exit_code=row.exit_code,
+        detail=row.detail,
+        nodes=sorted({seat.node for seat in state.seats}),
+        reason=reason(state.waiting),
+        queue_position=place,
+        due_at=_at(row.due_at),
+        stop_deadline=_at(row.stop_deadline),
+        preemptor=state.preemptor,
+        usage=usage,
+        position=row.position,
+        version=row.version,
+    )
+
+
+class LoggedEvent(BaseModel):
+    """A recorded event as answered."""
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    recorded_at: str
+    actor: str
+    cause: str
+    correlation: str
+    project: str | None
+    epoch: int | None
+    data: dict[str, Any]
+
+
+def event(recorded: Recorded) -> LoggedEvent:
+    return LoggedEvent(
+        position=recorded.position,
+        stream=recorded.stream,
+        version=recorded.version,
+        name=recorded.event.topic,
+        recorded_at=to_text(recorded.recorded_at),
+        actor=recorded.meta.actor,
+        cause=recorded.meta.cause,
+        correlation=recorded.meta.correlation,
+        project=recorded.meta.project,
+        epoch=recorded.epoch,
+        data=to_builtins(recorded.event),
+    )
+
+
+class Accepted(BaseModel):
+    """The answer to a command on a job."""
+
+    id: str
+    phase: str
+    position: int

@@ -1,0 +1,83 @@
+"""Events to and from stored rows: plain JSON anyone can read, exact both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from eventsourcing.persistence import StoredEvent
+
+from domain import event as domain_event
+from domain.event import Event, Meta, Recorded, StreamId
+
+
+class UnknownEvent(ValueError):
+    """A stored event whose name or data this code cannot read."""
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    actor: str
+    cause: str
+    correlation: str
+    project: str | None
+    epoch: int | None
+    data: msgspec.Raw
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+_encoder = msgspec.json.Encoder()
+
+
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Any]:
+    decoder = _decoders.get(kind.topic)
+    if decoder is None:
+        decoder = _decoders[kind.topic] = msgspec.json.Decoder(kind)
+    return decoder
+
+
+def to_stored(
+    stream: StreamId, version: int, event: Event, meta: Meta, epoch: int | None
+) -> StoredEvent:
+    """The row of an event: its name as topic, the rest of the envelope and data as JSON."""
+    state = _encoder.encode(
+        {
+            "actor": meta.actor,
+            "cause": meta.cause,
+            "correlation": meta.correlation,
+            "project": meta.project,
+            "epoch": epoch,
+            "data": event,
+        }
+    )
+    return StoredEvent(stream, version, event.topic, state)
+
+
+def from_stored(
+    position: int, stream: str, version: int, name: str, state: bytes, recorded_at: int
+) -> Recorded:
+    """The event of a row, upcast to the current version; UnknownEvent if that cannot be done."""
+    envelope = _envelopes.decode(state)
+    try:
+        event = decode(name, envelope.data)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise UnknownEvent(f"position {position}: {name}: {error}") from error
+    meta = Meta(envelope.actor, envelope.cause, envelope.correlation, envelope.project)
+    return Recorded(position, StreamId(stream), version, recorded_at, meta, envelope.epoch, event)
+
+
+def decode(name: str, data: bytes | msgspec.Raw) -> Event:
+    """The event of a name and its JSON data; KeyError or msgspec.ValidationError."""
+    kind = domain_event.events().get(name)
+    if kind is None:  # an older version, or unknown
+        kind, upcast = domain_event.current(name, msgspec.json.decode(data))
+        return msgspec.convert(upcast, kind)
+    event: Event = _decoder(kind).decode(data)
+    return event
+
+
+def to_builtins(value: object) -> Any:
+    """A value as plain dicts, lists, strings and numbers, as it stands in the stored JSON."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,64 @@
+"""Following the log in Postgres: NOTIFY is a hint, the poll is the guarantee."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+
+from domain.event import Recorded
+from infra.recorder import CHANNEL
+from infra.store import Store
+
+POLL_SECONDS = 1.0
+
+
+class Bell:
+    """Waits for a NOTIFY on a channel, on a connection of its own that it renews when lost."""
+
+    def __init__(self, dsn: str, channel: str = CHANNEL) -> None:
+        self._dsn = dsn
+        self._channel = channel
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def wait(self, seconds: float = POLL_SECONDS) -> None:
+        """Return when the channel rang, or after the time; never raises for a lost connection."""
+        try:
+            for _ in self._listening().notifies(timeout=seconds, stop_after=1):
+                return
+        except psycopg.OperationalError:
+            self.close()
+            time.sleep(min(seconds, 0.2))  # Postgres is away: the caller polls and finds out
+
+    def _listening(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=3)
+            self._connection.execute(f"LISTEN {self._channel}".encode())
+        return self._connection
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class PostgresStream:
+    """The port `EventStream` on the log itself."""
+
+    def __init__(self, store: Store, bell: Bell) -> None:
+        self._store = store
+        self._bell = bell
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        """Events above `after`, in log order, at most `limit`."""
+        return self._store.read(after, limit)
+
+    def wait(self, seconds: float = POLL_SECONDS) -> None:
+        """Return when there may be something new, at the latest after the time."""
+        self._bell.wait(seconds)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._bell.close()

@@ -1,0 +1,176 @@
+"""`python -m infra.local`: the whole platform on one machine, until Ctrl-C.
+
+Starts the embedded Postgres (or uses COMPUTE_DATABASE_URL), then API, processors and one agent
+as processes of their own, and starts each again when it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from domain.access import Role
+from infra.bootstrap import begin, token_in
+from infra.embedded import postgres
+from infra.migrations import migrate
+from infra.store import Store
+
+STOP_SECONDS = 10.0
+RESTART_SECONDS = 0.5
+TRY = """
+  compute run --project ml-research -- echo hello
+  compute nodes
+  compute queue --why
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="compute up", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="kept between runs")
+    parser.add_argument("--fake-gpus", default="", help="GPUs to pretend, such as 2xA100")
+    parser.add_argument("--node", default=socket.gethostname().split(".")[0].lower() or "node")
+    parser.add_argument("--no-agent", action="store_true", help="no agent on this machine")
+    parser.add_argument(
+        "--agent-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="passed on to the agent, such as --agent-option=--runners=process",
+    )
+    return parser.parse_args()
+
+
+class Child:
+    """One process of the platform, started again whenever it ends."""
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str], logs: Path) -> None:
+        self.name = name
+        self._command = command
+        self._env = {**os.environ, **env}
+        self._log = logs / f"{name}.log"
+        self._pid_file = logs / f"{name}.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_at = 0.0
+
+    def keep(self) -> None:
+        """Start it if it does not run; a process that ends at once is not started in a rush."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._process is not None and self._ended_at == 0.0:
+            self._ended_at = time.monotonic()
+        if time.monotonic() - self._ended_at < RESTART_SECONDS:
+            return
+        self._ended_at = 0.0
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._env, stdout=log, stderr=log, start_new_session=True
+            )
+        self._pid_file.write_text(f"{self._process.pid}\n")
+
+    def stop(self) -> None:
+        """Ask it to end, and make it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def database(data: Path) -> Iterator[str]:
+    """The DSN that is set, or that of the embedded server."""
+    given = os.environ.get("COMPUTE_DATABASE_URL", "")
+    with nullcontext(given) if given else postgres(data / "postgres") as dsn:
+        yield dsn
+
+
+def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[Child]:
+    """The processes of the platform; secrets go by environment and file, never by argument."""
+    data, python = options.data, sys.executable
+    url = f"http://{options.host}:{options.port}"
+    server = {
+        "COMPUTE_DATABASE_URL": dsn,
+        "COMPUTE_HOST": options.host,
+        "COMPUTE_PORT": str(options.port),
+        "COMPUTE_DATA": str(data),
+    }
+    found = [
+        Child("api", [python, "-m", "api"], server, data / "logs"),
+        Child("processors", [python, "-m", "processors"], server, data / "logs"),
+    ]
+    if not options.no_agent:
+        command = [python, "-m", "agents", "--url", url, "--token-file", str(agent_token)]
+        command += ["--node", options.node, "--data", str(data / "agent")]
+        command += ["--objects", str(data / "objects")]
+        if options.fake_gpus:
+            command += ["--fake-gpus", options.fake_gpus]
+        command += options.agent_option
+        found.append(Child("agent", command, {"COMPUTE_DATABASE_URL": ""}, data / "logs"))
+    return found
+
+
+def main() -> None:
+    """Run until a signal; exit 0."""
+    options = arguments()
+    options.data = options.data.absolute()
+    (options.data / "logs").mkdir(parents=True, exist_ok=True)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with socket.socket() as probe:
+        if probe.connect_ex((options.host, options.port)) == 0:
+            sys.exit(f"port {options.port} is in use: choose another with --port (PORT= with make)")
+    with database(options.data) as dsn:
+        migrate(dsn)
+        store = Store(dsn)
+        begin(store)
+        token = token_in(store, options.data / "token", "admin", Role.ADMIN)
+        agent_token = options.data / "agent-token"
+        token_in(store, agent_token, "local-agent", Role.AGENT)
+        store.close()
+        running = children(options, dsn, agent_token)
+        try:
+            _run(options, running, token, stop)
+        finally:
+            for child in reversed(running):
+                child.stop()
+
+
+def _run(
+    options: argparse.Namespace, running: list[Child], token: str, stop: threading.Event
+) -> None:
+    told = False
+    while not stop.wait(0.1):
+        for child in running:
+            child.keep()
+        if not told and _answers(options.host, options.port):
+            told = True
+            print(f"export COMPUTE_URL=http://{options.host}:{options.port}")
+            print(f"export COMPUTE_TOKEN={token}")
+            print(f"# paste the two lines above into a shell, then try:\n{TRY}", flush=True)
+    print("stopping", flush=True)
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((host, port)) == 0
+
+
+if __name__ == "__main__":
+    main()

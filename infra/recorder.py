@@ -1,0 +1,161 @@
+"""Our recorder on the library's classes: one advisory lock orders all appends.
+
+It overrides private methods of eventsourcing 9.5.6 (pinned). Never enable the library's database
+functions: they drop the lock and tailing readers miss events.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, tuple_row
+from psycopg.sql import SQL, Identifier, Literal
+
+CHANNEL = "stored_events"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A leader's claim, checked in the transaction of its append."""
+
+    role: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered to a keyed command, saved with its events."""
+
+    principal: str
+    key: str
+    fingerprint: str
+    status: int
+    response: bytes
+
+
+class Datastore(PostgresDatastore):
+    """The library's pool, opened from a DSN with all that the DSN says (TLS included)."""
+
+    def __init__(self, dsn: str, *, pool_size: int, lock_timeout_seconds: int) -> None:
+        parts: dict[str, Any] = conninfo_to_dict(dsn)
+        super().__init__(
+            dbname=parts.pop("dbname", "postgres"),
+            host=parts.pop("host", ""),
+            port=parts.pop("port", 5432),
+            user=parts.pop("user", "postgres"),
+            password=parts.pop("password", ""),
+            connect_timeout=5.0,
+            pool_size=1,
+            max_overflow=pool_size - 1,
+            pre_ping=True,
+            lock_timeout=lock_timeout_seconds,
+            originator_id_type="text",
+        )
+        self.pool.kwargs = {**(self.pool.kwargs or {}), **parts}  # type: ignore[dict-item]  # kwargs may be a callable
+
+
+class Recorder(PostgresApplicationRecorder):
+    """Appends with a time of recording, an epoch check and a saved answer in one transaction."""
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore, events_table_name="stored_events")
+        table = SQL("{}.{}").format(
+            Identifier(datastore.schema), Identifier(self.events_table_name)
+        )
+        key = zlib.crc32(f"{datastore.schema}.{self.events_table_name}".encode())
+        self.lock_table_statements = [
+            SQL("SET LOCAL lock_timeout = {}").format(Literal(f"{datastore.lock_timeout}s")),
+            SQL("SELECT pg_advisory_xact_lock({})").format(Literal(key)),
+        ]
+        self._append = SQL(
+            "INSERT INTO {table} (originator_id, originator_version, topic, state, recorded_at)"
+            " SELECT e.stream, e.version, e.topic, e.state, t.now"
+            " FROM unnest(%b::text[], %b::int8[], %b::text[], %b::bytea[])"
+            "   WITH ORDINALITY AS e (stream, version, topic, state, n),"
+            " (SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+            "   (SELECT recorded_at FROM {table} ORDER BY notification_id DESC LIMIT 1)) AS now) t"
+            " ORDER BY e.n RETURNING notification_id, recorded_at"
+        ).format(table=table)
+        self._select = SQL(
+            "SELECT notification_id, originator_id, originator_version, topic, state, recorded_at"
+            " FROM {table} WHERE "
+        ).format(table=table)
+
+    def append(
+        self, rows: Sequence[StoredEvent], epoch: Epoch | None, answer: Answer | None
+    ) -> tuple[list[int], int]:
+        """Record rows, all or none; returns their positions and the time of recording.
+
+        Raises psycopg errors through the library's: IntegrityError for a taken version or key,
+        InternalError with SQLSTATE CP001 for an epoch that is over, OperationalError.
+        """
+        with self.datastore.get_connection() as connection, connection.transaction():
+            return self._append_rows(connection, rows, epoch, answer)
+
+    def _append_rows(
+        self,
+        connection: Connection[DictRow],
+        rows: Sequence[StoredEvent],
+        epoch: Epoch | None,
+        answer: Answer | None,
+    ) -> tuple[list[int], int]:
+        with connection.pipeline() as pipeline, connection.cursor(row_factory=tuple_row) as cursor:
+            self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
+            self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
+            if epoch is not None:
+                cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+            cursor.execute(
+                self._append,
+                (
+                    [row.originator_id for row in rows],
+                    [row.originator_version for row in rows],
+                    [row.topic for row in rows],
+                    [row.state for row in rows],
+                ),
+                prepare=True,
+            )
+            pipeline.sync()
+            recorded = cursor.fetchall()
+            positions = [row[0] for row in recorded]
+            if answer is not None:
+                cursor.execute(
+                    "INSERT INTO idempotency"
+                    " (principal, key, fingerprint, status, response, position)"
+                    " VALUES (%s, %s, %s, %s, %s, %s)",
+                    (
+                        answer.principal,
+                        answer.key,
+                        answer.fingerprint,
+                        answer.status,
+                        answer.response,
+                        positions[-1],
+                    ),
+                )
+                pipeline.sync()
+        return positions, recorded[0][1]
+
+    def read_log(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, int]]:
+        """Rows with positions above `after`, in log order."""
+        where = SQL("notification_id > %s ORDER BY notification_id LIMIT %s")
+        return self._rows(self._select + where, (after, limit))
+
+    def read_stream(
+        self, stream: str, after: int = 0
+    ) -> list[tuple[int, str, int, str, bytes, int]]:
+        """Rows of one stream with versions above `after`, in order."""
+        where = SQL("originator_id = %s AND originator_version > %s ORDER BY originator_version")
+        return self._rows(self._select + where, (stream, after))
+
+    def _rows(self, query: Any, arguments: tuple[Any, ...]) -> list[Any]:
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            return cursor.execute(query, arguments, prepare=True).fetchall()

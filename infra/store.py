@@ -1,0 +1,221 @@
+"""The event store: append facts, read them back; the only door to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import psycopg
+from eventsourcing.persistence import IntegrityError, PersistenceError
+
+from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
+from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
+from infra.codec import from_stored, to_stored
+from infra.recorder import Answer, Datastore, Epoch, Recorder
+
+State = TypeVar("State")
+
+LOCK_TIMEOUT_SECONDS = 5
+TRIES = 5
+
+
+class VersionConflict(Conflict):
+    """Another writer was first on one of the streams: read again and decide anew."""
+
+
+class KeyTaken(Conflict):
+    """The idempotency key was used meanwhile: its answer is saved."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Events for one stream, the version they follow, and who caused them."""
+
+    stream: StreamId
+    version: int
+    events: Sequence[Event]
+    meta: Meta
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved answer to a keyed command."""
+
+    fingerprint: str
+    status: int
+    response: bytes
+    position: int
+
+
+def stream_of(kind: str, name: str) -> StreamId:
+    """The stream of an aggregate, for example `job/job-01...`."""
+    return StreamId(f"{kind}/{name}")
+
+
+class Store:
+    """The log in Postgres. Thread-safe. Raises Unavailable when Postgres does not answer."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 8) -> None:
+        self._datastore = Datastore(
+            dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
+        )
+        self._recorder = _guarded(lambda: Recorder(self._datastore))
+
+    def append(
+        self,
+        changes: Sequence[Change],
+        *,
+        epoch: Epoch | None = None,
+        answer: Answer | None = None,
+    ) -> list[Recorded]:
+        """Record all changes in one transaction, or none.
+
+        Raises VersionConflict, KeyTaken, StaleWriter (the epoch is over) or Unavailable.
+        """
+        number = epoch.number if epoch else None
+        planned = [
+            (change, change.version + offset, event)
+            for change in changes
+            for offset, event in enumerate(change.events, start=1)
+        ]
+        if not planned:
+            return []
+        rows = [
+            to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
+        ]
+        positions, at = _guarded(lambda: self._recorder.append(rows, epoch, answer))
+        return [
+            Recorded(position, c.stream, version, at, c.meta, number, event)
+            for position, (c, version, event) in zip(positions, planned, strict=True)
+        ]
+
+    def load(
+        self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
+    ) -> tuple[State, int]:
+        """An aggregate's state and version."""
+        state, version = initial, 0
+        for recorded in self.stream(stream):
+            state = evolve(state, cast(AnyEvent, recorded.event))
+            version = recorded.version
+        return state, version
+
+    def execute(
+        self,
+        stream: StreamId,
+        evolve: Callable[[State, AnyEvent], State],
+        initial: State,
+        command: Callable[[State], Sequence[Event]],
+        meta: Meta,
+        *,
+        epoch: Epoch | None = None,
+        answer: Callable[[State], Answer | None] = lambda _: None,
+    ) -> tuple[State, list[Recorded]]:
+        """Decide on an aggregate's state and append; decide anew if a rival was first.
+
+        `answer` makes the answer to save from the state after. Returns that state, and what was
+        recorded (nothing, if the command had no effect).
+        """
+        for left in range(TRIES - 1, -1, -1):
+            state, version = self.load(stream, evolve, initial)
+            events = command(state)
+            for event in events:
+                state = evolve(state, cast(AnyEvent, event))
+            change = Change(stream, version, events, meta)
+            try:
+                return state, self.append([change], epoch=epoch, answer=answer(state))
+            except VersionConflict:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def read(self, after: int, limit: int = 1000) -> list[Recorded]:
+        """Events with positions above `after`, in log order; never skips one."""
+        return [
+            from_stored(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))
+        ]
+
+    def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
+        """Events of one stream with versions above `after`."""
+        return [
+            from_stored(*row) for row in _guarded(lambda: self._recorder.read_stream(stream, after))
+        ]
+
+    def head(self) -> int:
+        """The highest position, 0 for an empty log."""
+        return _guarded(self._recorder.max_notification_id) or 0
+
+    def now(self) -> int:
+        """Store time in microseconds since the epoch."""
+        rows = self._query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        return int(rows[0][0])
+
+    def recall(self, principal: str, key: str) -> Saved | None:
+        """The answer saved under an idempotency key, or None."""
+        rows = self._query(
+            "SELECT fingerprint, status, response, position FROM idempotency"
+            " WHERE principal = %s AND key = %s",
+            (principal, key),
+        )
+        return Saved(rows[0][0], rows[0][1], bytes(rows[0][2]), rows[0][3]) if rows else None
+
+    def take_role(self, role: str, holder: str) -> Epoch:
+        """Become the role's leader: every earlier epoch is over from this moment."""
+        rows = self._query(
+            "INSERT INTO leaders (role, epoch, holder) VALUES (%s, 1, %s)"
+            " ON CONFLICT (role) DO UPDATE SET epoch = leaders.epoch + 1,"
+            " holder = excluded.holder, since = clock_timestamp() RETURNING epoch",
+            (role, holder),
+        )
+        return Epoch(role, rows[0][0])
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._datastore.close()
+
+    def _query(self, query: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        def run() -> list[Any]:
+            with self._datastore.get_connection() as connection:
+                rows = connection.execute(query.encode(), arguments).fetchall()
+            return [tuple(row.values()) for row in rows]
+
+        return _guarded(run)
+
+
+Result = TypeVar("Result")
+
+
+def _guarded(operation: Callable[[], Result]) -> Result:
+    """Run a database operation, with its errors as ours."""
+    try:
+        return operation()
+    except IntegrityError as error:
+        raise _integrity(error) from error
+    except PersistenceError as error:
+        raise _persistence(error) from error
+    except psycopg.OperationalError as error:  # the pool's own errors
+        raise Unavailable("database_unavailable", "the database does not answer") from error
+
+
+def _cause(error: BaseException) -> psycopg.Error | None:
+    cause = error.__cause__
+    return cause if isinstance(cause, psycopg.Error) else None
+
+
+def _integrity(error: IntegrityError) -> Conflict:
+    cause = _cause(error)
+    if cause is not None and cause.diag.constraint_name == "idempotency_pkey":
+        return KeyTaken("key_taken", "the idempotency key was just used")
+    return VersionConflict("version_conflict", "another writer was first: try again")
+
+
+def _persistence(error: PersistenceError) -> Exception:
+    cause = _cause(error)
+    state = cause.sqlstate if cause is not None else None
+    if state == "CP001":
+        return StaleWriter("stale_epoch", "another leader has taken over")
+    if state == "22P05" or state == "22021":
+        return Invalid("bad_text", "text must not hold NUL or broken characters")
+    if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):
+        return Unavailable("database_unavailable", "the database does not answer")
+    return error

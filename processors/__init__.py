@@ -1,0 +1,1 @@
+"""What happens next: processes that follow the log, decide purely, then append or project."""

@@ -1,0 +1,117 @@
+"""The projector: folds the log into every read model, rows and positions in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from domain.event import Recorded
+from processors.stream import EventStream
+from projections.catalogue import VIEWS
+from projections.view import Key, View
+
+BATCH = 1000
+CHANNEL = "views"
+_PREPARE_LOCK = 0x76696577  # "view": one process makes tables at a time
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+def connect(dsn: str) -> Connection:
+    """A connection for read models: they can be rebuilt, so commits need not wait for the disk."""
+    connection = psycopg.connect(dsn, autocommit=True, row_factory=dict_row, connect_timeout=3)
+    connection.execute("SET synchronous_commit = off")
+    return connection
+
+
+def prepare(connection: Connection, views: Sequence[View[Any]] = VIEWS) -> None:
+    """Make the tables; a view whose layout changed begins anew at position 0."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
+        known = {
+            row["view"]: row["layout"]
+            for row in connection.execute("SELECT view, layout FROM view_positions").fetchall()
+        }
+        for view in views:
+            if known.get(view.name) != view.layout:
+                _begin(connection, view)
+
+
+def _begin(connection: Connection, view: View[Any]) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {view.table()}".encode())
+    for statement in view.ddl(view.table()):
+        connection.execute(statement.encode())
+    connection.execute(
+        "INSERT INTO view_positions (view, position, layout) VALUES (%s, 0, %s)"
+        " ON CONFLICT (view) DO UPDATE SET position = 0, layout = excluded.layout",
+        (view.name, view.layout),
+    )
+
+
+class Projector:
+    """Brings all views forward, batch by batch. More than one at a time is safe, if useless."""
+
+    def __init__(
+        self, connection: Connection, stream: EventStream, views: Sequence[View[Any]] = VIEWS
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._views = views
+
+    def step(self) -> int:
+        """Project one batch; returns how many events it held."""
+        behind = min(self._positions("").values())
+        batch = self._stream.read(behind, BATCH)
+        if batch:
+            with self._connection.transaction():
+                positions = self._positions(" FOR UPDATE")
+                for view in self._views:
+                    fresh = [r for r in batch if r.position > positions[view.name]]
+                    project(self._connection, view, fresh)
+                self._advance(batch[-1].position)
+        return len(batch)
+
+    def run(self) -> None:
+        """Follow the log for ever."""
+        while True:
+            if self.step() < BATCH:
+                self._stream.wait(1.0)
+
+    def _positions(self, lock: str) -> dict[str, int]:
+        names = [view.name for view in self._views]
+        query = f"SELECT view, position FROM view_positions WHERE view = ANY(%s){lock}"  # noqa: S608  # a constant
+        rows = self._connection.execute(query.encode(), (names,)).fetchall()
+        return {row["view"]: row["position"] for row in rows}
+
+    def _advance(self, position: int) -> None:
+        self._connection.execute(
+            "UPDATE view_positions SET position = %s WHERE view = ANY(%s) AND position < %s",
+            (position, [view.name for view in self._views], position),
+        )
+        self._connection.execute(f"NOTIFY {CHANNEL}".encode())
+
+
+def project(connection: Connection, view: View[Any], events: Sequence[Recorded]) -> None:
+    """Fold events into one view: read the rows they touch, fold in memory, write what changed."""
+    touched: list[tuple[Recorded, list[Key]]] = [(r, list(view.touches(r))) for r in events]
+    keys = {key for _, some in touched for key in some}
+    if not keys:
+        return
+    before = view.load(connection, sorted(keys))
+    rows: dict[Key, Any] = dict(before)
+    for recorded, some in touched:
+        for key in some:
+            row = view.fold(rows.get(key), key, recorded)
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
+    changed = [row for key, row in rows.items() if before.get(key) != row]
+    gone = [key for key in before if key not in rows]
+    if changed:
+        view.save(connection, changed)
+    if gone:
+        view.remove(connection, gone)

@@ -1,0 +1,34 @@
+"""Every read model, in one list: add a new one here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from projections import (
+    checkpoints,
+    cost,
+    jobs,
+    nodes,
+    policy,
+    projects,
+    queue,
+    quota,
+    seats,
+    tokens,
+    usage,
+)
+from projections.view import View
+
+VIEWS: tuple[View[Any], ...] = (
+    jobs.VIEW,
+    queue.VIEW,
+    nodes.VIEW,
+    seats.VIEW,
+    checkpoints.VIEW,
+    usage.VIEW,
+    cost.VIEW,
+    quota.VIEW,
+    projects.VIEW,
+    tokens.VIEW,
+    policy.VIEW,
+)

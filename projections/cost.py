@@ -1,0 +1,96 @@
+"""Cost: the allocation intervals times the prices that held at the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from domain.event import Recorded
+from domain.policy.events import PriceList, PricesSet
+from domain.values.quantity import GIB
+from domain.values.time import HOUR
+from projections.usage import CUT, GroupBy, Window
+from projections.view import Key, View
+
+
+@dataclass(frozen=True)
+class PriceRow:
+    """A price list and when it began to hold (microseconds); the next one ends it."""
+
+    position: int
+    began: int
+    prices: PriceList
+    gpus: dict[str, int]  # model to micro-units an hour
+
+
+def _touches(recorded: Recorded) -> Iterable[Key]:
+    if isinstance(recorded.event, PricesSet):
+        yield (recorded.position,)
+
+
+def _fold(row: PriceRow | None, _key: Key, recorded: Recorded) -> PriceRow | None:
+    if not isinstance(recorded.event, PricesSet):
+        return row
+    prices = recorded.event.prices
+    gpus = {price.model: price.micro_per_hour for price in prices.gpus}
+    return PriceRow(recorded.position, recorded.recorded_at, prices, gpus)
+
+
+VIEW = View(name="prices", row=PriceRow, key=("position",), touches=_touches, fold=_fold)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Money in millionths of the currency unit."""
+
+    key: str
+    cpu_micro: int
+    memory_micro: int
+    gpu_micro: int
+
+    @property
+    def total_micro(self) -> int:
+        return self.cpu_micro + self.memory_micro + self.gpu_micro
+
+
+def _charge(price: str, amount: str, unit: int) -> str:
+    """`domain.values.money.charge` in SQL: rounded half up once per interval and price list."""
+    doubled = f"2 * ({price})::numeric * {amount} * us"
+    return f"sum(div({doubled} + {unit * HOUR}, {2 * unit * HOUR}))"
+
+
+_LINES = f"""
+    SELECT cut.*, p.prices, p.gpus,
+           least(cut_ended, coalesce(p.until, cut_ended)) - greatest(cut_began, p.began_at) AS us
+    FROM ({CUT}) cut
+    JOIN (SELECT prices, gpus, began AS began_at, lead(began) OVER (ORDER BY position) AS until
+          FROM view_prices) p
+      ON p.began_at < cut_ended AND (p.until IS NULL OR p.until > cut_began)
+"""  # noqa: S608  # constants of ours
+
+
+def sums(connection: Connection[dict[str, Any]], window: Window, group_by: GroupBy) -> list[Cost]:
+    """What was held in the window costs, by project, user or job.
+
+    Time before the first price list costs nothing.
+    """
+    cpu = _charge("prices->>'cpu_micro'", "cpu_milli", 1000)
+    memory = _charge("prices->>'memory_gib_micro'", "memory_bytes", GIB)
+    gpu = _charge("coalesce(gpus->>gpu_model, prices->>'gpu_micro')", "gpu_milli", 1000)
+    records = connection.execute(
+        f'SELECT "{group_by.value}" AS key, {cpu} AS cpu, {memory} AS memory, {gpu} AS gpu'  # noqa: S608  # a member of GroupBy and constants
+        f" FROM ({_LINES}) lines GROUP BY 1 ORDER BY 1",
+        window.arguments(),
+    ).fetchall()
+    return [Cost(r["key"], int(r["cpu"]), int(r["memory"]), int(r["gpu"])) for r in records]
+
+
+def currency(connection: Connection[dict[str, Any]]) -> str:
+    """The currency of the newest price list, empty when there is none."""
+    record = connection.execute(
+        "SELECT prices->>'currency' AS currency FROM view_prices ORDER BY position DESC LIMIT 1"
+    ).fetchone()
+    return str(record["currency"]) if record else ""

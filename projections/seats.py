@@ -1,0 +1,114 @@
+"""Seats: what each node should be doing; the agents' orders are read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+from domain.allocation import events as e
+from domain.event import Recorded
+from domain.job.job import Job
+from projections.view import Key, View
+
+
+@dataclass(frozen=True)
+class SeatRow:
+    """A seat that is held: which node, which boot of it, and how far it came."""
+
+    allocation: str
+    rank: int
+    node: str
+    boot: str
+    job: str
+    attempt: int
+    devices: tuple[str, ...]
+    started: bool
+    ended: bool
+    position: int
+
+
+def _touches(recorded: Recorded) -> Iterable[Key]:
+    allocation = recorded.stream.partition("/")[2]
+    match recorded.event:
+        case e.Granted(seats=seats) | e.Released(seats=seats):
+            return [(allocation, seat.rank) for seat in seats]
+        case e.SeatStarted(rank=rank) | e.SeatEnded(rank=rank) | e.SeatLost(rank=rank):
+            return [(allocation, rank)]
+    return ()
+
+
+def _fold(row: SeatRow | None, key: Key, recorded: Recorded) -> SeatRow | None:
+    event = recorded.event
+    if isinstance(event, e.Granted):
+        rank = int(key[1])
+        return SeatRow(
+            allocation=event.allocation,
+            rank=rank,
+            node=event.seats[rank].node,
+            boot=event.boots[rank],
+            job=event.job,
+            attempt=event.attempt,
+            devices=event.seats[rank].devices,
+            started=False,
+            ended=False,
+            position=recorded.position,
+        )
+    if row is None or isinstance(event, e.Released):
+        return None
+    if isinstance(event, e.SeatStarted):
+        return replace(row, started=True, position=recorded.position)
+    return replace(row, ended=True, position=recorded.position)
+
+
+VIEW = View(
+    name="seats",
+    row=SeatRow,
+    key=("allocation", "rank"),
+    touches=_touches,
+    fold=_fold,
+    indexes=("(node) WHERE NOT ended",),
+)
+
+Reader = Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A seat a node should care for, its job, and the checkpoint to go on from."""
+
+    seat: SeatRow
+    job: Job
+    restore: str | None
+
+
+def orders(connection: Reader, node: str, boot: str) -> list[Order]:
+    """The seats this boot of the node holds and has not ended, in order of their grant."""
+    records = connection.execute(
+        "SELECT s.*, j.state AS job_state, ("
+        "  SELECT c.digest FROM view_checkpoints c WHERE c.job = s.job AND c.rank = s.rank"
+        "  ORDER BY c.number DESC LIMIT 1) AS restore"
+        " FROM view_seats s JOIN view_jobs j ON j.id = s.job"
+        " WHERE s.node = %s AND s.boot = %s AND NOT s.ended"
+        " ORDER BY s.allocation, s.rank",
+        (node, boot),
+    ).fetchall()
+    return [
+        Order(
+            restore=record.pop("restore"),
+            job=msgspec.convert(record.pop("job_state"), Job),
+            seat=VIEW.read(record),
+        )
+        for record in records
+    ]
+
+
+def get(connection: Reader, allocation: str, rank: int) -> SeatRow | None:
+    """One seat that is held."""
+    record = connection.execute(
+        "SELECT * FROM view_seats WHERE allocation = %s AND rank = %s", (allocation, rank)
+    ).fetchone()
+    return VIEW.read(record) if record else None

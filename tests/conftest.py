@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests: a real Postgres, a database of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from infra.embedded import postgres
+from infra.migrations import migrate
+from infra.store import Store
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The DSN of a Postgres server for this test process, with a migrated template database."""
+    with tempfile.TemporaryDirectory(prefix="compute-pg-") as folder:
+        with postgres(Path(folder) / "pg") as dsn:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute("CREATE DATABASE template_cell")
+            migrate(_database(dsn, "template_cell"))
+            yield dsn
+
+
+@pytest.fixture
+def dsn(server: str) -> Iterator[str]:
+    """The DSN of a fresh, migrated database."""
+    name = f"cell_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_cell")
+        yield _database(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
+    """The event store of a fresh cell."""
+    store = Store(dsn)
+    yield store
+    store.close()
+
+
+def _database(dsn: str, name: str) -> str:
+    return psycopg.conninfo.make_conninfo(dsn, dbname=name)
