@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import Caller, requires
 from api.body import Body, Name
 from api.facts import Fact, FactResult, record_facts
+from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Denied, Invalid, NotFound, StaleWriter
 from domain.event import Meta
@@ -31,7 +32,7 @@ from infra.store import stream_of
 from projections import seats as seat_view
 from projections.seats import Order
 
-router = APIRouter(prefix="/agent", tags=["agent protocol"])
+router = APIRouter(route_class=StrictRoute, prefix="/agent", tags=["agent protocol"])
 Agent = Annotated[Caller, Depends(requires(Permission.ACT_AS_NODE))]
 Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 Boot = Annotated[StrictStr, Field(min_length=1, max_length=128)]

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from domain.errors import Unavailable
 from infra.settings import Settings
 from infra.store import Store
+from projections.tables import prepare
 
 Connection = psycopg.Connection[dict[str, Any]]
 CATCH_UP_SECONDS = 5.0
@@ -36,6 +37,8 @@ class Cell:
             check=ConnectionPool.check_connection,
             kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 3},
         )
+        with self.connection() as connection:
+            prepare(connection)
         self.views = Watch(settings.database_url, "views")
         self.logs = Watch(settings.database_url, "job_logs")
 

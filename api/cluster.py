@@ -14,6 +14,7 @@ from api.auth import Caller, requires
 from api.body import ReasonBody
 from api.command import Command
 from api.jobs import IdempotencyKey
+from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import NotFound
 from domain.node import node as nodes
@@ -26,7 +27,7 @@ from projections import nodes as node_view
 from projections import queue as queue_view
 from projections.nodes import NodeRow
 
-router = APIRouter(tags=["cluster"])
+router = APIRouter(route_class=StrictRoute, tags=["cluster"])
 Reader = Annotated[Caller, Depends(requires(Permission.READ_CLUSTER))]
 Operator = Annotated[Caller, Depends(requires(Permission.OPERATE_NODES))]
 

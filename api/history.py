@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api import shapes
 from api.jobs import Reader, visible_job
+from api.strict import StrictRoute
 from api.usage import CostAnswer, cost_answer
 from domain.event import Recorded
 from domain.job import events as e
@@ -20,7 +21,7 @@ from projections import checkpoints, cost, queue
 from projections.jobs import JobRow
 from projections.usage import GroupBy, Window
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 AHEAD = 10
 
 

@@ -16,6 +16,7 @@ from api.auth import Caller, requires
 from api.body import BatchBody, JobBody, PriorityBody
 from api.cell import Connection
 from api.command import Command, Key, idempotency_key
+from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Invalid, NotFound
 from domain.event import Event
@@ -33,7 +34,7 @@ from projections import projects as project_view
 from projections import queue as queue_view
 from projections.jobs import Filter, JobRow
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 Reader = Annotated[Caller, Depends(requires(Permission.READ_JOBS, in_project=True))]
 Submitter = Annotated[Caller, Depends(requires(Permission.SUBMIT_JOBS, in_project=True))]
 Controller = Annotated[Caller, Depends(requires(Permission.CONTROL_JOBS, in_project=True))]

@@ -13,10 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from api import shapes
 from api.auth import Caller, requires
 from api.cell import Cell
+from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Invalid
 
-router = APIRouter(tags=["log"])
+router = APIRouter(route_class=StrictRoute, tags=["log"])
 Auditor = Annotated[Caller, Depends(requires(Permission.READ_LOG))]
 POLL_SECONDS = 1.0
 HEARTBEAT = b": still here\n\n"

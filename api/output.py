@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from api.cell import Cell
 from api.jobs import Reader, visible_job
 from api.log import HEARTBEAT, resume_from, wants_stream
+from api.strict import StrictRoute
 from domain.job.transitions import ENDED
 from infra import joblogs
 from projections import jobs as job_view
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 CHUNK = 256 * 1024
 POLL_SECONDS = 1.0
 

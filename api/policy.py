@@ -13,6 +13,7 @@ from api.body import Body
 from api.cluster import Reader
 from api.command import Command
 from api.jobs import IdempotencyKey
+from api.strict import StrictRoute
 from domain.access import Permission
 from domain.event import StreamId
 from domain.policy import policy as policies
@@ -21,7 +22,7 @@ from domain.policy.policy import Policy
 from infra.codec import to_builtins
 from projections import policy as policy_view
 
-router = APIRouter(tags=["policy"])
+router = APIRouter(route_class=StrictRoute, tags=["policy"])
 Setter = Annotated[Caller, Depends(requires(Permission.SET_POLICY))]
 STREAM = StreamId("policy/cell")
 Micro = Annotated[StrictInt, Field(ge=0, le=10**15)]

@@ -94,22 +94,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(errors.Refusal)
     async def refused(request: Request, refusal: errors.Refusal) -> JSONResponse:
-        facts: dict[str, Any] = dict(refusal.facts)
-        field = facts.get("field")
-        if isinstance(refusal, errors.Invalid) and isinstance(field, str):
-            facts["errors"] = [{"field": field, "detail": refusal.detail, "nearest": None}]
-        return problem(
-            request, status_of(refusal), refusal.code, refusal.detail or refusal.code, None, **facts
-        )
+        return _refused(request, refusal)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = [_field_error(request, item) for item in error.errors()]
+        found = _merged(_field_error(request, item) for item in error.errors())
         detail = "; ".join(f"{item['field']}: {item['detail']}" for item in found[:5])
         return problem(request, 422, "invalid_request", detail, errors=found)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, errors.Refusal):  # refused while the body was read
+            return _refused(request, error.__cause__)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         headers = dict(error.headers) if error.headers else None
         return problem(request, error.status_code, code, str(error.detail), headers)
@@ -120,6 +116,26 @@ def install(app: FastAPI) -> None:
         return problem(request, 500, "internal_error", "an unexpected error; it was logged")
 
 
+def _refused(request: Request, refusal: errors.Refusal) -> JSONResponse:
+    facts: dict[str, Any] = dict(refusal.facts)
+    field = facts.get("field")
+    if isinstance(refusal, errors.Invalid) and isinstance(field, str):
+        facts["errors"] = [{"field": field, "detail": refusal.detail, "nearest": None}]
+    return problem(
+        request, status_of(refusal), refusal.code, refusal.detail or refusal.code, None, **facts
+    )
+
+
+def _merged(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry a field: what each branch of a union asked for, joined."""
+    fields: dict[str, dict[str, Any]] = {}
+    for item in found:
+        known = fields.setdefault(item["field"], item)
+        if known is not item and item["detail"] not in known["detail"]:
+            known["detail"] += f", or: {item['detail']}"
+    return list(fields.values())
+
+
 def _field_error(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     location = list(item["loc"])
     if location and location[0] in ("body", "query", "path", "header"):
@@ -127,6 +143,9 @@ def _field_error(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     else:
         where, path = "body", location
     path = [part for part in path if not _is_branch(part)]
+    if item["type"] == "json_invalid":
+        detail = f"not JSON at character {path[-1]}: {item['ctx']['error']}"
+        return {"field": where, "detail": detail, "nearest": None}
     if item["type"] != "extra_forbidden":
         return {"field": _text(path, where), "detail": item["msg"], "nearest": None}
     names = _names_at(request, path[:-1]) if where == "body" else []

@@ -15,6 +15,7 @@ from api.body import Body, Name, Number, Quantity
 from api.command import Command
 from api.jobs import IdempotencyKey
 from api.jobs import Reader as MemberReader
+from api.strict import StrictRoute
 from domain.access import Permission, Role
 from domain.errors import NotFound
 from domain.event import Event
@@ -29,7 +30,7 @@ from projections import projects as project_view
 from projections import quota as quota_view
 from projections.projects import ProjectRow
 
-router = APIRouter(tags=["projects"])
+router = APIRouter(route_class=StrictRoute, tags=["projects"])
 Manager = Annotated[Caller, Depends(requires(Permission.MANAGE_PROJECTS))]
 
 

@@ -14,6 +14,7 @@ from api.body import Body, Name
 from api.cluster import Reader
 from api.command import Command, Key
 from api.jobs import IdempotencyKey
+from api.strict import StrictRoute
 from domain.access import PERMISSIONS, Permission, Role
 from domain.errors import Invalid, NotFound
 from domain.event import Event
@@ -26,7 +27,7 @@ from infra.ids import digest, fresh, fresh_token
 from infra.store import Change, stream_of
 from projections import tokens as token_view
 
-router = APIRouter(tags=["access"])
+router = APIRouter(route_class=StrictRoute, tags=["access"])
 Manager = Annotated[Caller, Depends(requires(Permission.MANAGE_TOKENS))]
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api.auth import Caller
 from api.jobs import Reader
+from api.strict import StrictRoute
 from domain.errors import Invalid
 from domain.values.quantity import GIB
 from domain.values.time import SECOND, from_datetime, to_text
@@ -17,7 +18,7 @@ from projections import cost, usage
 from projections.cost import Cost
 from projections.usage import GroupBy, Window
 
-router = APIRouter(tags=["usage and cost"])
+router = APIRouter(route_class=StrictRoute, tags=["usage and cost"])
 When = Annotated[datetime | None, Query(description="RFC 3339 with a time zone")]
 
 

@@ -19,6 +19,7 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, scheduler, timers
+from projections.tables import prepare
 
 RETRY_SECONDS = 0.5
 log = logging.getLogger("processors")
@@ -29,7 +30,7 @@ def run_projector(dsn: str) -> None:
     store, connection = Store(dsn), projector.connect(dsn)
     stream = PostgresStream(store, Bell(dsn))
     try:
-        projector.prepare(connection)
+        prepare(connection)
         projector.Projector(connection, stream).run()
     finally:
         stream.close()
@@ -56,6 +57,7 @@ def run_timers(dsn: str) -> None:
     try:
         with lead(dsn, store, timers.ROLE) as epoch:
             if epoch is not None:
+                prepare(connection)
                 timers.Timers(store, connection, epoch).run()
     finally:
         connection.close()

@@ -15,7 +15,6 @@ from projections.view import Key, View
 
 BATCH = 1000
 CHANNEL = "views"
-_PREPARE_LOCK = 0x76696577  # "view": one process makes tables at a time
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -25,30 +24,6 @@ def connect(dsn: str) -> Connection:
     connection = psycopg.connect(dsn, autocommit=True, row_factory=dict_row, connect_timeout=3)
     connection.execute("SET synchronous_commit = off")
     return connection
-
-
-def prepare(connection: Connection, views: Sequence[View[Any]] = VIEWS) -> None:
-    """Make the tables; a view whose layout changed begins anew at position 0."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
-        known = {
-            row["view"]: row["layout"]
-            for row in connection.execute("SELECT view, layout FROM view_positions").fetchall()
-        }
-        for view in views:
-            if known.get(view.name) != view.layout:
-                _begin(connection, view)
-
-
-def _begin(connection: Connection, view: View[Any]) -> None:
-    connection.execute(f"DROP TABLE IF EXISTS {view.table()}".encode())
-    for statement in view.ddl(view.table()):
-        connection.execute(statement.encode())
-    connection.execute(
-        "INSERT INTO view_positions (view, position, layout) VALUES (%s, 0, %s)"
-        " ON CONFLICT (view) DO UPDATE SET position = 0, layout = excluded.layout",
-        (view.name, view.layout),
-    )
 
 
 class Projector:

@@ -9,7 +9,7 @@ from itertools import islice
 from domain.allocation import allocation as allocations
 from domain.event import Meta
 from domain.job import job as jobs
-from domain.job.events import PreemptionCause
+from domain.job.events import StopCause
 from domain.job.job import Job
 from domain.scheduling.conclude import Conclusion, conclude, grace_of
 from domain.scheduling.plan import Placement, Plan, plan
@@ -91,7 +91,7 @@ class Scheduler:
         for preemption in made.preemptions:
             victim = self.snapshot.jobs[preemption.victim]
             deadline = now + grace_of(victim, self.snapshot) * SECOND
-            events = jobs.preempt(victim, PreemptionCause.PRIORITY, preemption.preemptor, deadline)
+            events = jobs.preempt(victim, StopCause.PRIORITY, preemption.preemptor, deadline)
             decisions.append([self._change("job", victim.id, events, self._meta(victim))])
         for wait in made.waits:
             job = self.snapshot.jobs[wait.job]

@@ -26,20 +26,15 @@ class QueuedCause(StrEnum):
 
 
 class StopCause(StrEnum):
-    """Why a placed job was asked to stop, other than to make room."""
+    """Why a placed job was asked to stop."""
 
     CANCEL = "cancel"
     SUSPEND = "suspend"
     REQUEUE = "requeue"
     TIME_LIMIT = "time_limit"
     SEAT_ENDED = "seat_ended"  # one seat of the gang failed or was lost: the others must end
-
-
-class PreemptionCause(StrEnum):
-    """Why a placed job must make room; it goes back to the queue by itself."""
-
-    PRIORITY = "priority"
-    DRAIN = "drain"
+    PRIORITY = "priority"  # preempted for a job of higher priority
+    DRAIN = "drain"  # preempted because its node is drained
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,13 @@ class Started(Event, name="job.started.v1"):
 
 @dataclass(frozen=True)
 class PreemptionRequested(Event, name="job.preemption_requested.v1"):
-    """Asked to save and leave by `deadline` (microseconds) for `preemptor`."""
+    """Asked to save and leave by `deadline` (microseconds), for `preemptor` or a drain.
+
+    `cause` is `priority` or `drain`; the job goes back to the queue by itself.
+    """
 
     attempt: int
-    cause: PreemptionCause
+    cause: StopCause
     preemptor: JobId | None
     deadline: int
 

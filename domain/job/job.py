@@ -8,7 +8,7 @@ from typing import assert_never
 from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict
 from domain.job import events as e
-from domain.job.events import JobEvent, PreemptionCause, QueuedCause, StopCause
+from domain.job.events import JobEvent, QueuedCause, StopCause
 from domain.job.spec import MAX_PRIORITY, JobSpec, Retry
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
 from domain.scheduling.reason import WaitReason
@@ -33,7 +33,7 @@ class Job:
     seats: tuple[Seat, ...] = ()
     started_at: int | None = None
     due_at: int | None = None
-    stop_cause: StopCause | PreemptionCause | None = None
+    stop_cause: StopCause | None = None
     stop_deadline: int | None = None
     preemptor: JobId | None = None
     grace_expired: bool = False
@@ -169,9 +169,7 @@ def start(job: Job, attempt: int, at: int) -> list[JobEvent]:
     return [] if job.started_at is not None else [e.Started(attempt, at)]
 
 
-def preempt(
-    job: Job, cause: PreemptionCause, preemptor: JobId | None, deadline: int
-) -> list[JobEvent]:
+def preempt(job: Job, cause: StopCause, preemptor: JobId | None, deadline: int) -> list[JobEvent]:
     """Ask the job to save and leave by the deadline; it will be queued again."""
     _require(job, frozenset({Phase.STARTING, Phase.RUNNING}), "preempt")
     return [e.PreemptionRequested(job.attempt, cause, preemptor, deadline)]
@@ -281,11 +279,11 @@ def _consequence(
             return e.Suspended()
         case StopCause.REQUEUE:
             return _queued(job, QueuedCause.REQUEUED, now)
-        case PreemptionCause.PRIORITY if outcome is Outcome.STOPPED:
+        case StopCause.PRIORITY if outcome is Outcome.STOPPED:
             return _queued(job, QueuedCause.PREEMPTED, job.queued_since)
-        case PreemptionCause.DRAIN if outcome is Outcome.STOPPED:
+        case StopCause.DRAIN if outcome is Outcome.STOPPED:
             return _queued(job, QueuedCause.DRAINED, job.queued_since)
-        case PreemptionCause.PRIORITY | PreemptionCause.DRAIN | StopCause.SEAT_ENDED | None:
+        case StopCause.PRIORITY | StopCause.DRAIN | StopCause.SEAT_ENDED | None:
             pass  # it ended by itself: what it did counts, not what it was asked
         case never:
             assert_never(never)

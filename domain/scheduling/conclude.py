@@ -10,7 +10,7 @@ from domain.allocation.allocation import Allocation, SeatEnd
 from domain.allocation.events import AllocationEvent
 from domain.allocation.seat import Outcome
 from domain.job import job as jobs
-from domain.job.events import JobEvent, PreemptionCause, StopCause
+from domain.job.events import JobEvent, StopCause
 from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.scheduling.snapshot import Snapshot
@@ -89,7 +89,7 @@ def _ask_to_leave(snapshot: Snapshot, allocation: Allocation, job: Job, now: int
         return jobs.stop(job, StopCause.SEAT_ENDED, deadline)
     draining = any(snapshot.nodes[seat.node].node.draining for seat in allocation.seats)
     if draining and job.phase in (Phase.STARTING, Phase.RUNNING):
-        return jobs.preempt(job, PreemptionCause.DRAIN, None, deadline)
+        return jobs.preempt(job, StopCause.DRAIN, None, deadline)
     return []
 
 
