@@ -19,7 +19,7 @@ from api.command import Command, Key, idempotency_key
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Invalid, NotFound
-from domain.event import Event
+from domain.event import Event, Recorded
 from domain.job import job as jobs
 from domain.job.job import Job
 from domain.job.spec import JobSpec
@@ -80,39 +80,19 @@ def submit(body: JobBody, caller: Submitter, key: IdempotencyKey) -> Response:
     command = Command(caller, key, spec.project, 201)
     now = command.store.now()
     job, events = _new_job(caller, spec, now)
-    response = command.append(
-        [Change(stream_of("job", job), 0, events, command.meta)], _new_row(job, events, now)
-    )
+    change = Change(stream_of("job", job), 0, events, command.meta)
+    response = command.append([change], _new_row(change, now))
     response.headers["Location"] = f"/api/v1/jobs/{job}"
     return response
 
 
-def _new_row(job: JobId, events: Sequence[Event], now: int) -> dict[str, Any]:
+def _new_row(change: Change, now: int) -> dict[str, Any]:
     """The job as its read model will show it, before that has caught up."""
-    state: Job | None = None
-    for event in events:
-        state = jobs.evolve(state, event)  # type: ignore[arg-type]  # made by jobs.submit
-    assert state is not None
-    row = JobRow(
-        id=job,
-        project=state.spec.project,
-        user=state.submitted_by,
-        name=state.spec.name,
-        phase=state.phase,
-        priority=state.priority,
-        submitted_at=now,
-        ended_at=None,
-        due_at=None,
-        stop_deadline=None,
-        limit_at=None,
-        preemptions=0,
-        outcome=None,
-        exit_code=None,
-        detail="",
-        state=state,
-        position=0,
-        version=len(events),
-    )
+    row: JobRow | None = None
+    for version, event in enumerate(change.events, start=1):
+        recorded = Recorded(0, change.stream, version, now, change.meta, None, event)
+        row = job_view.VIEW.fold(row, (change.stream,), recorded)
+    assert row is not None, "a submission has events"
     return shapes.job(row).model_dump()
 
 
