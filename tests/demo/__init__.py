@@ -1,0 +1,1 @@
+"""The demonstration and the doors a person uses first."""

@@ -1,0 +1,56 @@
+"""`make demo` as a program: whole, and with each process killed at every moment of the story."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from demo.image import docker_answers
+from tests.real_parts import need
+
+TIMEOUT = 280
+
+
+def run_demo(*options: str) -> str:
+    """The output of a demonstration that held; everything it started is gone after it."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(("cli", "."))}
+    before = _ours()
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", *options],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert _ours() - before == set(), "the demonstration leaves nothing running"
+    return done.stdout
+
+
+def _ours() -> set[str]:
+    """Processes that belong to a demonstration, by their command lines."""
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if "compute-demo-" in line or "demo/train.py" in line:
+            found.add(f"{process.pid} {line}")
+    return found
+
+
+@pytest.mark.parametrize("process", ["api", "processors", "agent"])
+def test_the_story_holds_when_a_process_is_killed_at_every_moment(process: str) -> None:
+    output = run_demo("--no-docker", "--seconds", "12", "--kill", process)
+    assert output.count("(kill -9") == 4
+    assert "Everything above was checked" in output
+
+
+def test_the_story_holds_in_the_sandbox_and_in_containers() -> None:
+    need(docker_answers(), "no Docker engine answers")
+    output = run_demo()
+    assert "The same once more in containers" in output
+    assert "Everything above was checked" in output
