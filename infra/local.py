@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from domain.access import Role
@@ -92,11 +92,14 @@ class Child:
 
 
 @contextmanager
-def database(data: Path) -> Iterator[str]:
-    """The DSN that is set, or that of the embedded server."""
+def database(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The DSN that is set, or that of the embedded server; and what keeps the server running."""
     given = os.environ.get("COMPUTE_DATABASE_URL", "")
-    with nullcontext(given) if given else postgres(data / "postgres") as dsn:
-        yield dsn
+    if given:
+        yield given, lambda: None
+    else:
+        with postgres(data / "postgres") as server:
+            yield server.dsn, server.keep
 
 
 def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[Child]:
@@ -135,7 +138,7 @@ def main() -> None:
     with socket.socket() as probe:
         if probe.connect_ex((options.host, options.port)) == 0:
             sys.exit(f"port {options.port} is in use: choose another with --port (PORT= with make)")
-    with database(options.data) as dsn:
+    with database(options.data) as (dsn, keep):
         migrate(dsn)
         store = Store(dsn)
         begin(store)
@@ -145,17 +148,22 @@ def main() -> None:
         store.close()
         running = children(options, dsn, agent_token)
         try:
-            _run(options, running, token, stop)
+            _run(options, running, keep, token, stop)
         finally:
             for child in reversed(running):
                 child.stop()
 
 
 def _run(
-    options: argparse.Namespace, running: list[Child], token: str, stop: threading.Event
+    options: argparse.Namespace,
+    running: list[Child],
+    keep_database: Callable[[], object],
+    token: str,
+    stop: threading.Event,
 ) -> None:
     told = False
     while not stop.wait(0.1):
+        keep_database()
         for child in running:
             child.keep()
         if not told and _answers(options.host, options.port):

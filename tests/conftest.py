@@ -20,12 +20,15 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The DSN of a Postgres server for this test process, with a migrated template database."""
-    with tempfile.TemporaryDirectory(prefix="compute-pg-") as folder:
-        with postgres(Path(folder) / "pg") as dsn:
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                connection.execute("CREATE DATABASE template_cell")
-            migrate(_database(dsn, "template_cell"))
-            yield dsn
+    with (
+        tempfile.TemporaryDirectory(prefix="compute-pg-") as folder,
+        postgres(Path(folder) / "pg") as running,
+    ):
+        dsn = running.dsn
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_cell")
+        migrate(_database(dsn, "template_cell"))
+        yield dsn
 
 
 @pytest.fixture

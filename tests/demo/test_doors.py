@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,24 @@ def test_the_development_server_prints_what_to_paste_and_keeps_its_data(folder: 
             assert sum(line.startswith("  compute ") for line in lines) == 3
             tokens.append(env["COMPUTE_TOKEN"])
     assert tokens[0] == tokens[1], "the second start uses the data of the first"
+
+
+def test_a_killed_database_comes_back_by_itself(folder: Path) -> None:
+    port = str(free_port())
+    command = [sys.executable, "-m", "infra.local", "--port", port, "--data", str(folder / "data")]
+    with running([*command, "--no-agent"]) as lines:
+        env = exports(lines)
+        postmaster = int((folder / "data/postgres/postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                assert "admin" in who_am_i(env)
+                break
+            except urllib.error.HTTPError as error:
+                assert error.code == 503
+                assert error.headers["Retry-After"]
+                assert time.monotonic() < deadline
 
 
 def test_up_works_without_root(folder: Path) -> None:
