@@ -1,0 +1,138 @@
+"""`compute job` and `compute why`: one job in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from compute_platform import amounts
+from compute_platform.session import Session, api_command, job_argument, write_json, write_lines
+from compute_platform.table import Column, table, terminal_width
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from compute_platform.shapes import Job, Why
+
+
+@click.command()
+@api_command
+@job_argument
+def job(session: Session, as_json: bool, job: str) -> None:
+    """Show one job with its history.
+
+    With --json the job alone; `compute why --json` has the history.
+    """
+    client, job_id = session.client, session.job(job)
+    found = client.job(job_id)
+    if as_json:
+        write_json(found)
+        return
+    why = client.why(job_id)
+    lines = fields(found, why, client.now)
+    write_lines([*lines, "", *history(why)])
+
+
+@click.command()
+@api_command
+@job_argument
+def why(session: Session, as_json: bool, job: str) -> None:
+    """Say why a job waits, or what became of it.
+
+    In one sentence, then the nodes by what excludes them, the jobs ahead, and the history.
+    """
+    found = session.client.why(session.job(job))
+    if as_json:
+        write_json(found)
+        return
+    lines = [found["summary"]]
+    lines += ["", *constraints(found)] if found.get("reason") else []
+    lines += ["", *ahead(found)] if found.get("ahead") else []
+    write_lines([*lines, "", *history(found)])
+
+
+def fields(job: Job, why: Why, now: datetime) -> list[str]:
+    """A job's facts, one a line; those that say nothing are left out."""
+    from shlex import join
+
+    started, ended = job.get("started_at"), job.get("ended_at")
+    saving = job.get("checkpointing") or {}
+    pairs = [
+        ("id", job["id"]),
+        ("name", job["name"]),
+        ("project", job["project_id"]),
+        ("user", job["user"]),
+        ("phase", job["phase"]),
+        ("why", why["summary"]),
+        ("place", "" if job.get("queue_position") is None else str(job["queue_position"])),
+        ("priority", str(job["priority"])),
+        ("command", join(job["command"])),
+        ("image", job.get("docker_image") or ""),
+        ("each seat", seat(job)),
+        ("replicas", str(job["replicas"]) if job["replicas"] != 1 else ""),
+        ("checkpoints", f"every {_interval(saving)}" if saving.get("enabled") else ""),
+        ("nodes", ", ".join(job.get("nodes") or [])),
+        ("attempt", str(job.get("attempt") or "")),
+        ("failures", str(job.get("failures") or "")),
+        ("preemptions", str(job.get("preemptions") or "")),
+        ("submitted", amounts.clock(job["submitted_at"])),
+        ("started", amounts.clock(started) if started else ""),
+        ("due", amounts.clock(job["due_at"]) if job.get("due_at") else ""),
+        ("stop by", amounts.clock(job["stop_deadline"]) if job.get("stop_deadline") else ""),
+        ("makes room for", job.get("preemptor") or ""),
+        ("ended", amounts.clock(ended) if ended else ""),
+        ("ran", amounts.since(started, amounts.instant(ended) or now)),
+        ("outcome", job.get("outcome") or ""),
+        ("exit code", "" if job.get("exit_code") is None else str(job["exit_code"])),
+        ("detail", job.get("detail") or ""),
+    ]
+    return [f"{name:<15} {value}" for name, value in pairs if value]
+
+
+def seat(job: Job) -> str:
+    """What one seat asks for."""
+    asked = job["resources"]
+    parts = [f"{amounts.cpu(asked['cpu_milli'])} CPU"]
+    if asked.get("memory_bytes"):
+        parts.append(f"{amounts.memory(asked['memory_bytes'])} memory")
+    if asked.get("gpu"):
+        models = " or ".join(asked.get("gpu_types") or ["any model"])
+        parts.append(f"{asked['gpu']} GPU ({models})")
+    return ", ".join(parts)
+
+
+def constraints(why: Why) -> list[str]:
+    """The nodes counted by what excludes them."""
+    reason = why["reason"]
+    assert reason is not None
+    rows = [[item["constraint"], str(item["nodes"])] for item in reason.get("excluded", [])]
+    rows.append(["fits now", str(reason.get("nodes_fitting", 0))])
+    rows.append(["all", str(reason.get("nodes", 0))])
+    lines = table([Column("EXCLUDED BY"), Column("NODES", right=True)], rows, None)
+    if reason.get("seats", 1) > 1:
+        lines.append(f"{reason['seats_fitting']} of {reason['seats']} seats fit now.")
+    return lines
+
+
+def ahead(why: Why) -> list[str]:
+    """The jobs ahead in the queue."""
+    rows = [[item["id"][-8:], item["name"], str(item["priority"])] for item in why["ahead"]]
+    columns = [Column("ID"), Column("NAME", least=8), Column("PRI", right=True)]
+    total, shown = why.get("ahead_total", len(rows)), len(rows)
+    title = f"Ahead: {total}" + (f", the first {shown}:" if total > shown else "")
+    return [title, *table(columns, rows, terminal_width())]
+
+
+def history(why: Why) -> list[str]:
+    """What happened so far, with causes."""
+    rows = [
+        [amounts.clock(item["at"]), str(item["position"]), item["name"], item["text"]]
+        for item in why.get("history") or []
+    ]
+    columns = [Column("WHEN"), Column("POSITION", right=True), Column("EVENT"), Column("WHAT")]
+    return table(columns, rows, None)
+
+
+def _interval(saving: dict[str, int]) -> str:
+    return amounts.duration(int(saving.get("interval_seconds") or 0))

@@ -1,0 +1,150 @@
+"""`compute nodes`: the machines of the cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compute_platform import amounts
+from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.table import Column, table, terminal_width
+
+if TYPE_CHECKING:
+    from compute_platform.shapes import Node
+
+_COLUMNS = [
+    Column("NODE", least=8),
+    Column("POOL", least=6),
+    Column("STATE"),
+    Column("GPUS", right=True),
+    Column("CPU", right=True),
+    Column("MEMORY", right=True),
+    Column("JOBS", right=True),
+    Column("RUNNERS", least=7),
+    Column("REASON", least=8),
+]
+
+
+@click.group(invoke_without_command=True)
+@api_command
+def nodes(session: Session, as_json: bool) -> None:
+    """List nodes; cordon, drain and uncordon them."""
+    if click.get_current_context().invoked_subcommand is None:
+        _list(session, as_json)
+
+
+@nodes.command("list")
+@api_command
+def list_nodes(session: Session, as_json: bool) -> None:
+    """List nodes, with what is free of what they have."""
+    _list(session, as_json)
+
+
+@nodes.command()
+@api_command
+@click.argument("node")
+def show(session: Session, as_json: bool, node: str) -> None:
+    """Show one node with its GPUs and who holds them."""
+    found = session.client.node(node)
+    if as_json:
+        write_json(found)
+        return
+    pairs = [
+        ("node", found["id"]),
+        ("pool", found["pool"]),
+        ("state", state(found)),
+        ("reason", found.get("cordon_reason") or ""),
+        ("CPU", _free_of(found, "cpu_milli", amounts.cpu)),
+        ("memory", _free_of(found, "memory_bytes", amounts.memory)),
+        ("GPUs", _free_of(found, "gpu", str)),
+        ("runners", ", ".join(found.get("runners") or [])),
+        ("rack", found.get("rack") or ""),
+        ("labels", ", ".join(f"{k}={v}" for k, v in (found.get("labels") or {}).items())),
+        ("agent", found.get("agent_version") or ""),
+        ("jobs", ", ".join(map(str, found.get("jobs") or []))),
+    ]
+    lines = [f"{name:<8} {value}" for name, value in pairs if value]
+    rows = [
+        [device["id"], device["model"], amounts.memory(device["memory_bytes"]), device["job"] or ""]
+        for device in found.get("devices") or []
+    ]
+    columns = [Column("GPU"), Column("MODEL"), Column("MEMORY", right=True), Column("JOB")]
+    write_lines([*lines, *(["", *table(columns, rows, None)] if rows else [])])
+
+
+@nodes.command()
+@api_command
+@click.argument("node")
+@click.option("--reason", default="", help="Shown to others.")
+def cordon(session: Session, as_json: bool, node: str, reason: str) -> None:
+    """Give a node no new work."""
+    _command(session, as_json, node, "cordon", {"reason": reason})
+
+
+@nodes.command()
+@api_command
+@click.argument("node")
+@click.option("--reason", default="", help="Shown to others.")
+def drain(session: Session, as_json: bool, node: str, reason: str) -> None:
+    """Give a node no new work, and move away what runs there."""
+    _command(session, as_json, node, "drain", {"reason": reason})
+
+
+@nodes.command()
+@api_command
+@click.argument("node")
+def uncordon(session: Session, as_json: bool, node: str) -> None:
+    """Let a node take new work again."""
+    _command(session, as_json, node, "uncordon", {})
+
+
+def state(node: Node) -> str:
+    """A node's state in a word."""
+    if not node["alive"]:
+        return "lost"
+    if node.get("draining"):
+        return "draining"
+    return "cordoned" if node.get("cordoned") else "ready"
+
+
+def _list(session: Session, as_json: bool) -> None:
+    page = session.client.pages("/nodes", {}, None)
+    if as_json:
+        write_json(page)
+        return
+    found: list[Any] = page["items"]
+    write_lines(table(_COLUMNS, [_row(node) for node in found], terminal_width()))
+    if not found:
+        say("no node has registered yet")
+
+
+def _row(node: Node) -> list[str]:
+    return [
+        node["id"],
+        node["pool"],
+        state(node),
+        _free_of(node, "gpu", str),
+        _free_of(node, "cpu_milli", amounts.cpu),
+        _free_of(node, "memory_bytes", amounts.memory),
+        str(len(node.get("jobs") or [])),
+        ",".join(node.get("runners") or []),
+        node.get("cordon_reason") or "",
+    ]
+
+
+def _free_of(node: Any, quantity: str, text: Any) -> str:
+    return f"{text(node['free'][quantity])}/{text(node['capacity'][quantity])}"
+
+
+def _command(
+    session: Session, as_json: bool, node: str, command: str, body: dict[str, str]
+) -> None:
+    from compute_platform.transport import segment
+
+    answer = session.client.write("POST", f"/nodes/{segment(node)}/{command}", body)
+    if as_json:
+        write_json(answer)
+    else:
+        click.echo(node)
+        say(f"{node}: {command} done")

@@ -1,0 +1,143 @@
+"""`compute run`: a command as a job, from submission to its exit code."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import click
+
+from compute_platform import amounts
+from compute_platform.errors import Misused
+from compute_platform.session import Session, api_command, say, write_json
+
+if TYPE_CHECKING:
+    from compute_platform.shapes import JsonObject
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@api_command
+@click.option("--name", help="Default: taken from the command.")
+@click.option("--project", help="Default: COMPUTE_PROJECT, or the only one you have.")
+@click.option("--gpus", type=click.IntRange(min=0), help="Whole GPUs for each replica.")
+@click.option("--gpu-type", "gpu_types", multiple=True, help="Acceptable model (repeatable).")
+@click.option("--cpu", help="A number or a quantity such as 500m.")
+@click.option("--memory", help="A quantity such as 32Gi.")
+@click.option("--image", help="Container image; without one it runs on the host's files.")
+@click.option("--priority", type=int, help="Higher goes first.")
+@click.option("--env", "-e", multiple=True, metavar="K=V", help="K alone takes yours over.")
+@click.option("--label", multiple=True, metavar="K=V", help="Free text to find it by.")
+@click.option("--replicas", type=click.IntRange(min=1), help="Seats that start together.")
+@click.option("--checkpoint-interval", metavar="TIME", help="Save so often: 600, 10m, 1h.")
+@click.option("--retries", type=click.IntRange(min=0), help="Run again so often when it fails.")
+@click.option("--time-limit", metavar="TIME", help="Stop it after: 3600, 90m, 2d.")
+@click.option("--grace", metavar="TIME", help="Time to save when it has to stop.")
+@click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
+@click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
+@click.option("--idempotency-key", "key", help="The same key and options are the same job.")
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def run(
+    session: Session,
+    as_json: bool,
+    stay: bool,
+    key: str | None,
+    project: str | None,
+    words: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Run a command as a job, and stay with it until it ends.
+
+    Its output comes on stdout, its progress on stderr, and its exit code becomes this one's.
+    With --json its output goes to stderr, and stdout carries the job's JSON at the end. Ctrl-C
+    leaves the job running.
+    """
+    spec = job_spec(words, options)
+    spec["project_id"] = project or default_project(session)
+    job = session.client.submit(spec, key or str(uuid4()))
+    if not stay:
+        write_json(job) if as_json else click.echo(job["id"])
+        say(f"submitted {spec['name']}; `compute logs -f {job['id']}` follows it")
+        return
+    say(f"submitted {spec['name']} as {job['id']} in {spec['project_id']}")
+    from compute_platform import attend
+
+    click.get_current_context().exit(attend.until_end(session, job["id"], as_json))
+
+
+def default_project(session: Session) -> str:
+    """The project to submit to when none was named. Misused if it is not clear which."""
+    if named := os.environ.get("COMPUTE_PROJECT"):
+        return named
+    names = [item["id"] for item in session.client.pages("/projects", {}, None)["items"]]
+    if len(names) == 1:
+        return str(names[0])
+    advice = f"Yours: {', '.join(names)}." if names else "`compute projects create NAME` makes one."
+    raise Misused("Name a project: --project, or COMPUTE_PROJECT.", advice)
+
+
+def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
+    """The API's document for the options given; what was not given is left to the server."""
+    resources = {
+        "gpu": options["gpus"],
+        "gpu_type": _one_or_list(options["gpu_types"]),
+        "cpu": _number(options["cpu"]),
+        "memory": options["memory"],
+    }
+    interval, retries = options["checkpoint_interval"], options["retries"]
+    every = None if interval is None else amounts.parse_duration(interval)
+    spec = {
+        "name": options["name"] or default_name(words),
+        "command": list(words),
+        "docker_image": options["image"],
+        "resources": _given(resources) or None,
+        "priority": options["priority"],
+        "replicas": options["replicas"],
+        "env": _pairs("--env", options["env"], os.environ) or None,
+        "labels": _pairs("--label", options["label"], {}) or None,
+        "checkpointing": None
+        if every is None
+        else {"enable_checkpointing": True, "checkpoint_interval_seconds": every},
+        "retry": None if retries is None else {"max_retries": retries},
+        "time_limit_seconds": _seconds(options["time_limit"]),
+        "grace_seconds": _seconds(options["grace"]),
+        "hold": True if options["hold"] else None,
+    }
+    return _given(spec)
+
+
+def default_name(words: tuple[str, ...]) -> str:
+    """A name from the command: the script it runs, else the program."""
+    script = next((word for word in words[1:] if word.endswith((".py", ".sh"))), words[0])
+    stem = os.path.basename(script)  # noqa: PTH119 - pathlib is slow to import
+    stem = stem.removesuffix(".py").removesuffix(".sh").lower()
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)
+    return safe[:63].strip("._-") or "job"
+
+
+def _given(document: JsonObject) -> JsonObject:
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _seconds(text: str | None) -> int | None:
+    return None if text is None else amounts.parse_duration(text)
+
+
+def _number(text: str | None) -> str | int | None:
+    return int(text) if text is not None and text.isdecimal() else text
+
+
+def _one_or_list(names: tuple[str, ...]) -> str | list[str] | None:
+    if len(names) > 1:
+        return list(names)
+    return names[0] if names else None
+
+
+def _pairs(option: str, texts: tuple[str, ...], default: Any) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or (not equals and name not in default):
+            raise Misused(f"{option} {text!r}: write it as NAME=VALUE.")
+        pairs[name] = value if equals else default[name]
+    return pairs

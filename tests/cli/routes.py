@@ -1,0 +1,201 @@
+"""What each path of the cell answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cli.cell import NOW, SHORT_OF_GPUS, SUBMITTED, Cell, Refused
+
+Answer = tuple[int, dict[str, Any]]
+Query = dict[str, list[str]]
+
+_NODE = {
+    "id": "node-001",
+    "pool": "a100",
+    "alive": True,
+    "cordoned": False,
+    "draining": False,
+    "cordon_reason": "",
+    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2},
+    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1},
+    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1},
+    "devices": [{"id": "GPU-0", "model": "A100", "memory_bytes": 80 * 2**30, "job": "job-9"}],
+    "runners": ["docker", "sandbox"],
+    "labels": {"zone": "a"},
+    "rack": "r1",
+    "agent_version": "0.1.0",
+    "jobs": ["job-9"],
+}
+_POOL = {"name": "a100", "nodes": 3, "alive": 2, "gpu_models": ["A100"]} | {
+    name: _NODE[name] for name in ("capacity", "allocated", "free")
+}
+_PROJECT = {
+    "id": "ml-research",
+    "description": "Models",
+    "members": {"ada": "submitter"},
+    "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
+    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2},
+}
+_TOKEN = {
+    "id": "token-1",
+    "principal": "ada",
+    "roles": ["viewer"],
+    "projects": {"ml-research": "submitter"},
+    "node": None,
+    "issued_at": SUBMITTED,
+    "expires_at": NOW,
+    "revoked_at": None,
+}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "scheduler": {"enable_preemption": True, "grace_seconds": 30, "interval_seconds": 1},
+    "prices": {
+        "currency": "USD",
+        "cpu_micro": 40_000,
+        "memory_gib_micro": 5_000,
+        "gpu_micro": 2_000_000,
+        "gpus": {"A100": 2_500_000},
+    },
+}
+_COST = {"gpu_micro": 2_500_000, "cpu_micro": 10, "memory_micro": 0, "total_micro": 2_500_010}
+_HISTORY = [
+    {"at": SUBMITTED, "position": 1, "name": "job.submitted.v1", "text": "submitted by ada"},
+    {"at": SUBMITTED, "position": 2, "name": "job.queued.v1", "text": "queued: submitted"},
+]
+
+
+def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> Answer:
+    """The answer of a path that answers with a document."""
+    match method, path:
+        case "GET", ["jobs"]:
+            return 200, _page(cell, query)
+        case "POST", ["jobs"]:
+            return 201, dict(cell.submit(body))
+        case "POST", ["jobs:batch"]:
+            jobs = [cell.submit(spec) for spec in body["jobs"]]
+            return 201, {"items": [{"id": job["id"], "name": job["name"]} for job in jobs]}
+        case _, ["jobs", job_id, *rest]:
+            return _job(cell, method, job_id, rest, body)
+        case "GET", ["queue"]:
+            return 200, _queue(cell, int(query["limit"][0]))
+        case "GET", ["events"]:
+            return 200, {"items": cell.events, "next_cursor": None}
+        case _, ["nodes", *rest]:
+            return _node(cell, rest, body)
+        case _, ["projects" | "tokens" | "policy", *_]:
+            return _access(cell, method, path, body)
+    return _small(path)
+
+
+def _small(path: list[str]) -> Answer:
+    match path:
+        case ["resources", "pools"]:
+            return 200, {"items": [_POOL]}
+        case ["usage"]:
+            amounts = {"gpu_seconds": 5400, "cpu_seconds": 7200, "memory_gib_seconds": 36}
+            return 200, {"items": [{"key": "ml-research", "jobs": 3, **amounts}]}
+        case ["cost"]:
+            items = [{"key": "ml-research", **_COST}]
+            return 200, {"currency": "USD", "items": items, "total_micro": 2_500_010}
+        case ["whoami"]:
+            return 200, {
+                "principal": "ada",
+                "roles": ["viewer"],
+                "projects": {"ml-research": "submitter"},
+            }
+    raise Refused(404, "not_found", "Not Found")
+
+
+def _page(cell: Cell, query: Query) -> dict[str, Any]:
+    found = sorted(cell.jobs.values(), key=lambda job: str(job["id"]), reverse=True)
+    for name, key in (("project_id", "project_id"), ("user", "user"), ("name", "name")):
+        if name in query:
+            found = [job for job in found if job[key] == query[name][0]]
+    if "phase" in query:
+        found = [job for job in found if job["phase"] in query["phase"]]
+    start, size = int(query.get("cursor", ["0"])[0]), int(query.get("limit", ["100"])[0])
+    more = str(start + size) if len(found) > start + size else None
+    return {"items": found[start : start + size], "next_cursor": more}
+
+
+def _job(cell: Cell, method: str, job_id: str, rest: list[str], body: Any) -> Answer:
+    match method, rest:
+        case "GET", []:
+            return 200, dict(cell.look(job_id))
+        case "PATCH", []:
+            cell.job(job_id)["priority"] = body["priority"]
+            return 202, {"id": job_id, "phase": cell.job(job_id)["phase"]}
+        case "GET", ["why"]:
+            return 200, _why(cell.job(job_id))
+        case "GET", ["events"]:
+            return 200, {"items": [e for e in cell.events if e["stream"] == f"job/{job_id}"]}
+        case "POST", [command]:
+            return 202, cell.control(job_id, command)
+    raise Refused(404, "not_found", "Not Found")
+
+
+def _why(job: dict[str, Any]) -> dict[str, Any]:
+    waits = job["phase"] == "queued"
+    return {
+        "job_id": job["id"],
+        "phase": job["phase"],
+        "summary": f"Waiting, place 4 in the queue. {SHORT_OF_GPUS['text']}" if waits else "Ended.",
+        "reason": SHORT_OF_GPUS if waits else None,
+        "queue_position": 4 if waits else None,
+        "ahead": [{"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}]
+        if waits
+        else [],
+        "ahead_total": 3 if waits else 0,
+        "history": _HISTORY,
+    }
+
+
+def _queue(cell: Cell, limit: int) -> dict[str, Any]:
+    names = ("id", "name", "project_id", "user", "priority", "queued_since", "reason")
+    waiting = [job for job in cell.jobs.values() if job["phase"] == "queued"]
+    items = [
+        {"queue_position": place, **{name: job[name] for name in names}}
+        for place, job in enumerate(waiting, 1)
+    ]
+    return {
+        "items": items[:limit],
+        "by_reason": {"insufficient_gpu": len(items)} if items else {},
+        "total": len(items),
+    }
+
+
+def _node(cell: Cell, rest: list[str], body: Any) -> Answer:
+    match rest:
+        case []:
+            return 200, {"items": [_NODE]}
+        case ["node-001"]:
+            return 200, dict(_NODE)
+        case ["node-001", "cordon" | "drain" | "uncordon" as command]:
+            cell.documents["node"] = {"command": command, **(body or {})}
+            return 202, {"id": "node-001", "cordoned": command != "uncordon", "draining": False}
+    raise Refused(404, "no_such_node", "there is no such node")
+
+
+def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
+    match method, path:
+        case "GET", ["projects"]:
+            return 200, {"items": [_PROJECT, *cell.documents.get("projects", {}).values()]}
+        case "GET", ["projects", "ml-research"]:
+            return 200, dict(_PROJECT)
+        case "POST", ["projects"]:
+            return 201, {"id": body["id"]}
+        case "PUT" | "DELETE", ["projects", "ml-research", *rest]:
+            cell.documents["/".join([method, *rest])] = body or {}
+            return 202, {"id": "ml-research"}
+        case "POST", ["tokens"]:
+            cell.documents["token"] = body
+            return 201, {"id": "token-2", "token": "t0ken", "principal": body["principal"]}
+        case "GET", ["tokens"]:
+            return 200, {"items": [_TOKEN]}
+        case "DELETE", ["tokens", "token-1"]:
+            return 202, {"id": "token-1"}
+        case "GET", ["policy", part]:
+            return 200, dict(_SETTINGS[part])
+        case "PUT", ["policy", part]:
+            cell.documents[part] = body
+            return 202, {"version": 2}
+    raise Refused(404, "not_found", "there is no such thing")
