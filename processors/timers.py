@@ -12,7 +12,6 @@ import psycopg
 from domain.errors import Conflict
 from domain.event import Event, Meta
 from domain.job import job as jobs
-from domain.job.events import StopCause
 from domain.job.job import Job
 from domain.node import node as nodes
 from domain.node.node import Node
@@ -52,17 +51,17 @@ class Timers:
         for job in due.retries:
             self._job(job, lambda state: jobs.retry_due(state, now))
         for job in due.graces:
-            self._job(job, lambda state: jobs.expire_grace(state, state.attempt))
+            self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
-            self._job(job, lambda state: self._stop_for_limit(state, now))
+            self._job(job, lambda state: self._reach_limit(state, now))
         for node, boot in leases.expire(self._connection):
             self._lose(node, boot)
 
-    def _stop_for_limit(self, job: Job, now: int) -> list[Any]:
+    def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
         if grace is None:
             grace = policy_view.get(self._connection).scheduler.grace_seconds
-        return jobs.stop(job, StopCause.TIME_LIMIT, now + grace * SECOND)
+        return jobs.reach_limit(job, now, now + grace * SECOND)
 
     def _job(self, job: str, command: Callable[[Job], Sequence[Event]]) -> None:
         stream = stream_of("job", job)

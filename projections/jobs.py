@@ -12,9 +12,8 @@ from psycopg.sql import SQL, Identifier
 from domain.event import Recorded
 from domain.job import events as e
 from domain.job.events import JobEvent
-from domain.job.job import Job, evolve
+from domain.job.job import Job, evolve, limit_at
 from domain.job.transitions import ENDED
-from domain.values.time import SECOND
 from projections.view import Key, View
 
 
@@ -82,19 +81,11 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         ended_at=recorded.recorded_at if state.phase in ENDED else None,
         due_at=state.due_at,
         stop_deadline=None if state.grace_expired else state.stop_deadline,
-        limit_at=_limit(state),
+        limit_at=limit_at(state),
         state=state,
         position=recorded.position,
         version=recorded.version,
     )
-
-
-def _limit(job: Job) -> int | None:
-    """When the time limit of the running attempt ends; None once it was asked to stop."""
-    limit = job.spec.time_limit_seconds
-    if limit is None or job.started_at is None or job.stop_cause is not None:
-        return None
-    return job.started_at + limit * SECOND
 
 
 VIEW = View(

@@ -87,8 +87,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             return replace(
                 job,
                 phase=phase,
-                stop_cause=stop,
-                preemptor=None,
+                stop_cause=stop,  # `preemptor` stays: a victim that is cancelled leaves for it too
                 stop_deadline=deadline,
             )
         case e.GraceExpired():
@@ -187,11 +186,28 @@ def stop(job: Job, cause: StopCause, deadline: int) -> list[JobEvent]:
     return [e.StopRequested(job.attempt, cause, deadline)]
 
 
-def expire_grace(job: Job, attempt: int) -> list[JobEvent]:
+def expire_grace(job: Job, now: int) -> list[JobEvent]:
     """The deadline passed and the attempt still runs: have it killed."""
-    _require_attempt(job, attempt)
     _require(job, frozenset({Phase.PREEMPTING, Phase.STOPPING}), "grace")
-    return [] if job.grace_expired else [e.GraceExpired(attempt)]
+    if job.stop_deadline is None or job.stop_deadline > now:
+        raise Conflict("not_due", "the job may still save and leave")
+    return [] if job.grace_expired else [e.GraceExpired(job.attempt)]
+
+
+def limit_at(job: Job) -> int | None:
+    """When the time limit of the running attempt ends; None once it was asked to stop."""
+    limit = job.spec.time_limit_seconds
+    if limit is None or job.started_at is None or job.stop_cause is not None:
+        return None
+    return job.started_at + limit * SECOND
+
+
+def reach_limit(job: Job, now: int, deadline: int) -> list[JobEvent]:
+    """The attempt ran as long as it may: ask it to end by the deadline."""
+    limit = limit_at(job)
+    if limit is None or limit > now:
+        raise Conflict("not_due", "the attempt has not reached its time limit")
+    return stop(job, StopCause.TIME_LIMIT, deadline)
 
 
 def cancel(job: Job, deadline: int) -> list[JobEvent]:

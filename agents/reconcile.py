@@ -1,0 +1,135 @@
+"""Orders against what runs here: a pure function that says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agents.wire import Order, SeatKey
+from domain.allocation.seat import Outcome
+
+
+class Phase(StrEnum):
+    """How far a seat known to this agent has come."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Local:
+    """A seat as the agent knows it. `reported`: the cell answered that it ended."""
+
+    phase: Phase
+    asked: bool = False
+    killed: bool = False
+    reported: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """Run the seat of this order."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class AskToStop:
+    """Send SIGTERM: the seat may save and end by itself."""
+
+    key: SeatKey
+
+
+@dataclass(frozen=True)
+class Kill:
+    """End the seat now; `why` goes into the report."""
+
+    key: SeatKey
+    why: str
+
+
+@dataclass(frozen=True)
+class ReportGone:
+    """There is nothing here to act on: report the seat ended with this outcome."""
+
+    key: SeatKey
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    """The cell knows the end and no longer lists the seat: remove its traces."""
+
+    key: SeatKey
+
+
+Action = Start | AskToStop | Kill | ReportGone | Forget
+
+LEASE_OVER = "the node's lease ended"
+DEADLINE = "its time to stop was over"
+ORDERED = "the cell ordered it killed"
+NOT_ORDERED = "the cell does not list it"
+
+
+def reconcile(
+    orders: Mapping[SeatKey, Order] | None,
+    local: Mapping[SeatKey, Local],
+    deadlines: Mapping[SeatKey, int],
+    now_us: int,
+    lease_end_us: int,
+) -> list[Action]:
+    """What to do now, in order. All times are microseconds of the agent's own clock.
+
+    `orders` is the newest list, or None where none came since this agent began: then what runs
+    is left alone. `deadlines` are the ends of grace of seats ordered to stop. Once the lease is
+    over every seat is killed and none is started, whatever the orders say.
+    """
+    if now_us >= lease_end_us:
+        return kill_all(local, LEASE_OVER)
+    if orders is None:
+        return []
+    actions: list[Action] = []
+    for key, seat in local.items():
+        if key in orders:
+            continue
+        if seat.phase is not Phase.ENDED:
+            actions += _kill(key, seat, NOT_ORDERED)
+        elif seat.reported:
+            actions.append(Forget(key))
+    for key, order in orders.items():
+        actions += _follow(order, local.get(key), deadlines.get(key), now_us)
+    return actions
+
+
+def kill_all(local: Mapping[SeatKey, Local], why: str) -> list[Action]:
+    """Kill whatever is not over and not yet killed."""
+    return [action for key, seat in local.items() for action in _kill(key, seat, why)]
+
+
+def _kill(key: SeatKey, seat: Local, why: str) -> Iterable[Action]:
+    if seat.phase is not Phase.ENDED and not seat.killed:
+        yield Kill(key, why)
+
+
+def _follow(
+    order: Order, seat: Local | None, deadline_us: int | None, now_us: int
+) -> Iterable[Action]:
+    """What one order asks for, given the seat it is about."""
+    key = order.key
+    if seat is None:
+        if order.started:
+            yield ReportGone(key, Outcome.LOST, "no trace of it on the node")
+        elif order.action == "run":
+            yield Start(order)
+        else:
+            yield ReportGone(key, Outcome.STOPPED, "it never started")
+    elif order.action == "kill":
+        yield from _kill(key, seat, ORDERED)
+    elif order.action == "stop" and seat.phase is not Phase.ENDED:
+        if deadline_us is not None and now_us >= deadline_us:
+            yield from _kill(key, seat, DEADLINE)
+        elif not seat.asked and not seat.killed:
+            yield AskToStop(key)
