@@ -146,9 +146,9 @@ def restore(digest: str, directory: Path, objects: ObjectFolder, owner: int | No
         manifest = _manifest(digest, objects)
         aside.mkdir(mode=0o700)
         for path in manifest.folders:
-            _place(aside, path, owner).mkdir(mode=0o700, exist_ok=True)
+            _place(aside, path).mkdir(mode=0o700, exist_ok=True)
         for entry in manifest.files:
-            _write(_place(aside, entry.path, owner), entry, manifest.chunk_bytes, objects)
+            _write(_place(aside, entry.path), entry, manifest.chunk_bytes, objects)
         if owner is not None:
             _give(aside, owner)
         remove_tree(directory)
@@ -178,7 +178,7 @@ def _manifest(digest: str, objects: ObjectFolder) -> Manifest:
     return manifest
 
 
-def _place(root: Path, path: str, owner: int | None) -> Path:
+def _place(root: Path, path: str) -> Path:
     """Where a path of a manifest goes; its parents are made. Refuses ways out of `root`."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:

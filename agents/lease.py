@@ -110,7 +110,7 @@ class LeaseKeeper:
             log.warning("another boot holds the node: %s", error.detail)
             return 2.0
         except CellRefused as error:
-            log.error("the cell refuses this agent: %s", error)  # noqa: TRY400 - its words are enough
+            log.error("the cell refuses this agent: %s", error)
             if not self._ever:
                 self._on_refused(error)
             return self._pause()
@@ -131,8 +131,9 @@ class LeaseKeeper:
         granted = self._cell.register(self._registration)
         self._lease, self._ever, self._seen = granted.lease, True, ""
         self._clock.renew(sent_us, granted.lease.ttl_ms)
-        log.info("registered as %s; the lease lasts %d ms", self._registration.node,
-                 granted.lease.ttl_ms)
+        log.info(
+            "registered as %s; the lease lasts %d ms", self._registration.node, granted.lease.ttl_ms
+        )
 
     def _renew(self, lease: Lease) -> None:
         wait_ms = min(LONGEST_WAIT_MS, lease.ttl_ms // 4)

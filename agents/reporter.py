@@ -139,8 +139,13 @@ class Reporter:
                 self._wake.set()
         for fact, result in zip(ready, results, strict=True):
             if result.status == "refused":
-                log.warning("refused: %s of %s: %s %s", type(fact).__name__, key_of(fact),
-                            result.code, result.detail)
+                log.warning(
+                    "refused: %s of %s: %s %s",
+                    type(fact).__name__,
+                    key_of(fact),
+                    result.code,
+                    result.detail,
+                )
             self._answered(fact, result)
 
     def _ready(self, fact: Fact) -> bool:
@@ -149,4 +154,3 @@ class Reporter:
         if not isinstance(fact, Ended) or tail is None or tail.over:
             return True
         return tail.offset >= tail.log.final_size()
-
