@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demo.image import demo_image, docker_answers
-from demo.platform import Platform
+from demo.cell import Platform
 from demo.story import say, tell
 
 

@@ -52,8 +52,8 @@ class Output:
         """Return when the output so far matches."""
         deadline = time.monotonic() + TIMEOUT
         while not re.search(pattern, self.data.decode(errors="replace")):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"the job did not print {pattern!r} in {TIMEOUT:.0f} s")
+            if time.monotonic() > deadline or not self._follow.is_alive():
+                raise SystemExit(f"NOT TRUE: the job prints {pattern!r}")
             time.sleep(0.05)
 
 
