@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from agents.chunks import CHUNK_BYTES, ObjectFolder, ObjectMissing, digest_of
+from agents.chunks import CHUNK_BYTES, ObjectFolder, ObjectMissing
 from agents.cleanup import remove_tree
 
 MAX_FILES = 100_000
@@ -181,7 +181,7 @@ def _manifest(digest: str, objects: ObjectFolder) -> Manifest:
 def _place(root: Path, path: str) -> Path:
     """Where a path of a manifest goes; its parents are made. Refuses ways out of `root`."""
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise ObjectMissing(f"its manifest has a path that leads elsewhere: {path[:200]!r}")
     place = root.joinpath(*parts)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -265,6 +265,3 @@ def _identity(status: os.stat_result) -> Identity:
     return Identity(
         status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode
     )
-
-
-__all__ = ["CheckpointBroken", "Manifest", "Memory", "NotQuiet", "digest_of", "look", "publish"]

@@ -64,6 +64,10 @@ class SeatFolder:
     def write_stop(self, record: StopRecord) -> None:
         self._write("stop.json", record)
 
+    def withdraw_stop(self) -> None:
+        """The signal was not sent after all."""
+        (self.path / "stop.json").unlink(missing_ok=True)
+
     def read_ended(self) -> Ended | None:
         return read_struct(self.path / "ended.json", Ended)
 

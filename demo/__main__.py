@@ -32,8 +32,10 @@ def main() -> None:
         client = platform.client()
         say(f"The platform runs on port {platform.port}: Postgres, API, processors, agent")
         tell(client, seconds=options.seconds, disturb=_disturb(platform, options.kill))
-        if options.no_docker or not docker_answers():
-            say("No Docker engine answers: containers are left out")
+        if options.no_docker:
+            say("\nContainers are left out, as asked")
+        elif not docker_answers():
+            say("\nNo Docker engine answers: containers are left out")
         else:
             say("\nThe same once more in containers")
             tell(client, seconds=options.seconds, image=demo_image())

@@ -119,7 +119,8 @@ class Client:
             return self.job(job)["phase"] in ENDED
 
         path = f"/jobs/{segment(job)}/logs"
-        return streams.log(self.transport, path, offset, rank, ended if follow else None)
+        query: Query = {"rank": rank, "min_position": self._position or None}
+        return streams.log(self.transport, path, query, offset, ended if follow else None)
 
     def wait(
         self,

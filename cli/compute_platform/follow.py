@@ -59,7 +59,7 @@ class Line:
 
 
 def log(
-    transport: Transport, path: str, offset: int, rank: int, ended: Callable[[], bool] | None
+    transport: Transport, path: str, query: Query, offset: int, ended: Callable[[], bool] | None
 ) -> Iterator[bytes]:
     """The bytes of a log from `offset` on, each once, across broken connections.
 
@@ -72,9 +72,9 @@ def log(
     over = not follow
     while True:
         before, told = offset, False
-        query: Query = {"follow": follow or None, "offset": offset, "rank": rank}
+        asked: Query = {**query, "follow": follow or None, "offset": offset}
         try:
-            with line.open(path, query, {"Accept": accept}) as response:
+            with line.open(path, asked, {"Accept": accept}) as response:
                 for end, data in _log_parts(response, offset):
                     told = told or end is None  # the server said that this is the end
                     new = b"" if end is None else _unseen(end, data, offset)
