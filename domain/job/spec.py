@@ -59,6 +59,7 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
+        self.resources.check_one("resources")
         between("replicas", self.replicas, 1, MAX_REPLICAS)
         between("retry.max_retries", self.retry.max_retries, 0, 100)
         between("retry.backoff_seconds", self.retry.backoff_seconds, 0, 86_400)

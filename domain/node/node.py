@@ -43,6 +43,7 @@ def evolve(node: Node | None, event: NodeEvent) -> Node:
 
 def register(node: Node | None, offer: e.Registered) -> list[NodeEvent]:
     """Offer the node's capacity; nothing happens when that is already known."""
+    offer.capacity.check_one("capacity")
     if offer.capacity.whole_gpus != len(offer.devices):
         raise Invalid("bad_devices", "devices: list each GPU of the capacity", field="devices")
     if len({device.id for device in offer.devices}) != len(offer.devices):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.errors import Invalid
+from domain.values.checks import between
 from domain.values.quantity import LARGEST
 
+LARGEST_OF_ONE = 2**50
+"""The most one seat may ask for, or one node offer, of anything: sums stay within 63 bits."""
 
-@dataclass(frozen=True, order=False)
+
+@dataclass(frozen=True)
 class Resources:
     """An amount of each resource: thousandths of a CPU, bytes, thousandths of a GPU."""
 
@@ -46,6 +50,12 @@ class Resources:
             and self.memory_bytes <= other.memory_bytes
             and self.gpu_milli <= other.gpu_milli
         )
+
+    def check_one(self, field: str) -> None:
+        """Refuse an amount no single seat or node can have."""
+        between(f"{field}.cpu_milli", self.cpu_milli, 0, LARGEST_OF_ONE)
+        between(f"{field}.memory_bytes", self.memory_bytes, 0, LARGEST_OF_ONE)
+        between(f"{field}.gpu_milli", self.gpu_milli, 0, LARGEST_OF_ONE)
 
     @property
     def whole_gpus(self) -> int:

@@ -1,0 +1,1 @@
+"""Measurements: ratios against a raw limit or a peer in the same run."""

@@ -1,0 +1,107 @@
+"""Runners of every kind that this machine has, each ready to run seats."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+
+from agents import choose, settings
+from agents.runner import Result, Runner, SeatSpec
+from agents.seats import SeatFolder, SeatStore
+from agents.wire import SeatKey
+from tests.real_parts import need
+
+IMAGE = "compute-test-busybox:1"
+END_SECONDS = 20
+
+
+@dataclass
+class Bench:
+    """A runner under test, and a way to make seats for it."""
+
+    runner: Runner
+    again: Callable[[], Runner]
+    store: SeatStore
+    exits: queue.SimpleQueue[SeatKey]
+    image: str | None
+    number: int = 0
+
+    def spec(self, script: str, **options: object) -> SeatSpec:
+        """A seat that runs a shell script."""
+        self.number += 1
+        key = SeatKey(f"alloc-{self.number}", 0)
+        folder = SeatFolder(self.store.folder(key).path)
+        folder.path.mkdir(mode=0o700)
+        command = ("/bin/sh", "-c", script)
+        return SeatSpec(key, "node-1", folder, command, image=self.image, **options)  # type: ignore[arg-type]  # passed through
+
+    def ended(self, spec: SeatSpec) -> Result:
+        """How the seat ended, once it has."""
+        assert self.exits.get(timeout=END_SECONDS) == spec.key
+        return self.runner.result(spec.key)
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Iterator[docker.DockerClient]:
+    """A Docker engine with an image of busybox, made of this machine's own."""
+    try:
+        client = docker.from_env(timeout=30)
+        client.ping()
+    except docker.errors.DockerException:
+        need(False, "no Docker engine answers")
+        raise
+    program = shutil.which("busybox")
+    need(program is not None, "busybox-static is not installed")
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ("bin", "dev", "proc", "sys", "tmp", "job", "checkpoint"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add(str(program), "bin/busybox")
+        for name in ("sh", "cat", "sleep", "id", "env", "touch", "ls", "mkdir", "mount", "true"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    name, _, tag = IMAGE.partition(":")
+    client.api.import_image_from_data(archive.getvalue(), repository=name, tag=tag)
+    yield client
+    client.close()
+
+
+@pytest.fixture(params=["docker", "sandbox", "process"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each runner in turn."""
+    kind: str = request.param
+    if kind == "docker":
+        request.getfixturevalue("busybox")
+    data = Path(tempfile.mkdtemp(prefix="compute-agent-")) / "agent"
+    data.mkdir()
+    given = settings.read(
+        ["--url", "http://127.0.0.1:1", "--data", str(data), "--runners", kind], {}
+    )
+    exits: queue.SimpleQueue[SeatKey] = queue.SimpleQueue()
+    if kind == "sandbox":
+        need(shutil.which("bwrap") is not None, "bubblewrap is not installed")
+    made: list[Runner] = []
+
+    def make() -> Runner:
+        made.append(choose.runners(given, exits.put)[kind])
+        return made[-1]
+
+    first = make()
+    image = IMAGE if kind == "docker" else None
+    yield Bench(first, make, SeatStore(data), exits, image)
+    for runner in made:
+        runner.close()
+    shutil.rmtree(data.parent, ignore_errors=True)
