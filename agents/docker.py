@@ -67,7 +67,8 @@ def create_options(spec: SeatSpec) -> dict[str, Any]:
             Ulimit(name="nofile", soft=1024, hard=4096),
         ],
         "log_config": LogConfig(
-            type="json-file", config={"max-size": str(2 * spec.log_bytes), "max-file": "1"}
+            type="local",
+            config={"max-size": str(2 * spec.log_bytes), "max-file": "1", "compress": "false"},
         ),
     }
     if spec.memory_bytes:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.image import demo_image, docker_answers
 from demo.cell import Platform
+from demo.image import demo_image, docker_answers
 from demo.story import say, tell
 
 

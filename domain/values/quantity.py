@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+from math import ceil
 
 from domain.errors import Invalid
 
@@ -12,18 +13,18 @@ _QUANTITY = re.compile(
     r"(?P<suffix>|[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,3})"
 )
 _FACTORS = {
-    "": Decimal(1),
-    "n": Decimal(10) ** -9,
-    "u": Decimal(10) ** -6,
-    "m": Decimal(10) ** -3,
-    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
+    "": Fraction(1),
+    "n": Fraction(10) ** -9,
+    "u": Fraction(10) ** -6,
+    "m": Fraction(10) ** -3,
+    **{letter: Fraction(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
+    **{f"{letter}i": Fraction(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
 }
 LARGEST = 2**63 - 1
 GIB = 2**30
 
 
-def parse(field: str, value: str | int | float) -> Decimal:
+def parse(field: str, value: str | int | float) -> Fraction:
     """The exact number a plain number or a quantity such as `500m`, `32Gi` or `1e3` stands for.
 
     Grammar: k8s.io/apimachinery resource.Quantity without signs. Invalid if it is none.
@@ -36,22 +37,22 @@ def parse(field: str, value: str | int | float) -> Decimal:
             f"{field}: write a number or a quantity such as 4, 0.5, '500m' or '32Gi'",
             field=field,
         )
-    number, suffix = Decimal(match["number"]), match["suffix"]
+    number, suffix = Fraction(match["number"].rstrip(".")), match["suffix"]
     if suffix[:1] in ("e", "E") and len(suffix) > 1 and suffix != "Ei":
-        return number * Decimal(10) ** int(suffix[1:])
+        return number * Fraction(10) ** int(suffix[1:])
     return number * _FACTORS[suffix]
 
 
-def to_integer(field: str, number: Decimal, scale: int) -> int:
+def to_integer(field: str, number: Fraction, scale: int) -> int:
     """`number * scale` rounded up to an integer that fits 63 bits; Invalid if it does not."""
-    scaled = (number * scale).to_integral_value(ROUND_CEILING)
+    scaled = ceil(number * scale)
     if scaled > LARGEST:
         raise Invalid(
             "too_large",
             f"{field}: the largest value is {LARGEST // scale}",
             field=field,
         )
-    return int(scaled)
+    return scaled
 
 
 def milli(field: str, value: str | int | float) -> int:

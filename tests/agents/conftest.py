@@ -7,9 +7,10 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from uuid import uuid4
 
 import docker
 import docker.errors
@@ -34,12 +35,12 @@ class Bench:
     store: SeatStore
     exits: queue.SimpleQueue[SeatKey]
     image: str | None
-    number: int = 0
+    keys: list[SeatKey] = field(default_factory=list)
 
     def spec(self, script: str, **options: object) -> SeatSpec:
         """A seat that runs a shell script."""
-        self.number += 1
-        key = SeatKey(f"alloc-{self.number}", 0)
+        key = SeatKey(f"alloc-{uuid4().hex[:12]}", 0)
+        self.keys.append(key)
         folder = SeatFolder(self.store.folder(key).path)
         folder.path.mkdir(mode=0o700)
         command = ("/bin/sh", "-c", script)
@@ -101,7 +102,10 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
     first = make()
     image = IMAGE if kind == "docker" else None
-    yield Bench(first, make, SeatStore(data), exits, image)
+    bench = Bench(first, make, SeatStore(data), exits, image)
+    yield bench
+    for key in bench.keys:
+        bench.runner.release(key)
     for runner in made:
         runner.close()
     shutil.rmtree(data.parent, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from domain.access import PERMISSIONS, Permission, Principal, Role, allowed, visible_projects
@@ -23,7 +25,7 @@ def test_only_an_agent_acts_as_a_node_and_does_nothing_else() -> None:
 
 def test_roles_grow_from_viewer_to_admin() -> None:
     ladder = [PERMISSIONS[r] for r in (Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)]
-    assert all(low < high for low, high in zip(ladder, ladder[1:], strict=False))
+    assert all(low < high for low, high in pairwise(ladder))
     assert PERMISSIONS[Role.ADMIN] | PERMISSIONS[Role.AGENT] == set(Permission)
 
 
