@@ -67,8 +67,7 @@ def create_options(spec: SeatSpec) -> dict[str, Any]:
             Ulimit(name="nofile", soft=1024, hard=4096),
         ],
         "log_config": LogConfig(
-            type="local",
-            config={"max-size": str(2 * spec.log_bytes), "max-file": "1", "compress": "false"},
+            type="json-file", config={"max-size": str(2 * spec.log_bytes), "max-file": "1"}
         ),
     }
     if spec.memory_bytes:
@@ -87,7 +86,10 @@ def _name(key: SeatKey) -> str:
 
 
 class DockerRunner:
-    """Runs seats under a Docker engine; one thread a container copies its output."""
+    """Runs seats under a Docker engine; one thread a container copies its output.
+
+    The engine keeps output as JSON: bytes that are not UTF-8 arrive as U+FFFD.
+    """
 
     name = "docker"
 

@@ -37,7 +37,7 @@ def test_the_call_is_exactly_this() -> None:
         {"Name": "nofile", "Soft": 1024, "Hard": 4096},
     ]
     log = options.pop("log_config")
-    assert (log["Type"], log["Config"]["max-file"]) == ("local", "1")
+    assert (log["Type"], log["Config"]["max-file"]) == ("json-file", "1")
     assert options == {
         "image": "pytorch:latest",
         "command": ["python", "train.py"],
