@@ -134,7 +134,7 @@ class DockerRunner:
             return Found.RUNNING
         seat = _Seat(spec, container)
         self._seats[spec.key] = seat
-        self._copy_output(seat)
+        self._copy_output(seat, follow=False)
         seat.result = _result(container)
         return Found.ENDED
 
@@ -200,8 +200,9 @@ class DockerRunner:
     def _watch(self, seat: _Seat) -> None:
         """Copy the output, wait for the end, and say so."""
         try:
-            self._copy_output(seat)
+            self._copy_output(seat, follow=True)
             seat.container.wait()
+            self._copy_output(seat, follow=False)  # a last line without its end comes late
             seat.result = _result(seat.container)
         except (docker.errors.DockerException, OSError) as error:
             if self._closed:
@@ -210,16 +211,17 @@ class DockerRunner:
             seat.result = Result()
         self._on_exit(seat.spec.key)
 
-    def _copy_output(self, seat: _Seat) -> None:
+    def _copy_output(self, seat: _Seat, *, follow: bool) -> None:
         """Append to the seat's log what the container printed beyond what is there already."""
         file = LogFile(seat.spec.folder.log, seat.spec.log_bytes)
         skip = file.final_size()
-        for piece in seat.container.logs(stream=True, follow=True, stdout=True, stderr=True):
+        for piece in seat.container.logs(stream=True, follow=follow, stdout=True, stderr=True):
             fresh = piece[skip:]
             skip = max(0, skip - len(piece))
             if fresh:
                 file.append(fresh)
-        file.finish()
+        if not follow:
+            file.finish()
 
     def _catches(self, container: Any, number: int) -> bool:
         """Whether the job's main process, the child of the container's init, catches it."""
