@@ -8,13 +8,12 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 from agents import gpus, proc
 from agents.cell import Cell, CellError
 from agents.checkpoints import CheckpointBroken, restore
 from agents.chunks import ObjectFolder
+from agents.known import Seat, environment
 from agents.lease import LeaseClock
 from agents.logs import LogFile
 from agents.reconcile import (
@@ -52,21 +51,6 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 SAMPLE_US = 5_000_000
 LOOK_US = 500_000
-
-
-@dataclass
-class Seat:
-    """A seat this agent knows."""
-
-    order: Order
-    folder: SeatFolder
-    spec: SeatSpec
-    runner: Runner | None
-    local: Local
-    saver: Saver | None = None
-    looking: bool = False
-    looked_us: int = 0
-    cpu_us: int | None = None
 
 
 class Agent:
@@ -159,8 +143,6 @@ class Agent:
             self._look_after(seat, now)
         if now - self._sampled_us >= SAMPLE_US:
             self._sample(now)
-
-    # --- orders and actions
 
     def _do(self, action: Callable[[], None]) -> None:
         self._later.put(action)
@@ -261,8 +243,6 @@ class Agent:
             seat.runner.release(key)
         seat.folder.remove()
 
-    # --- ends
-
     def _exited(self, key: SeatKey) -> None:
         seat = self._seats.get(key)
         if seat is None or seat.runner is None or seat.local.phase is Phase.ENDED:
@@ -318,8 +298,6 @@ class Agent:
             if published is not None and published.fact == fact:
                 seat.folder.write_published(Published(fact, reported=True))
 
-    # --- what runs
-
     def _look_after(self, seat: Seat, now: int) -> None:
         saver = seat.saver
         if saver is None or seat.runner is None or seat.local.phase is not Phase.RUNNING:
@@ -359,8 +337,6 @@ class Agent:
             self._cell.send_samples(self._settings.node, self._boot, samples)
         except CellError as error:
             log.info("samples were dropped: %s", error)
-
-    # --- after a restart
 
     def _adopt_all(self) -> None:
         for folder, record in self._store.all():
@@ -425,19 +401,3 @@ class Agent:
         if order.seat.image is not None:
             return "docker"
         return next((name for name in ("sandbox", "process") if name in self._runners), "sandbox")
-
-
-def environment(order: Order, node: str, owned: tuple[Gpu, ...]) -> dict[str, str]:
-    """What the job is given: its own variables, and those of the platform, which win."""
-    wire = order.seat
-    given: dict[str, Any] = {
-        **wire.env,
-        "COMPUTE_JOB_ID": order.job,
-        "COMPUTE_ATTEMPT": order.attempt,
-        "COMPUTE_RANK": order.rank,
-        "COMPUTE_REPLICAS": wire.replicas,
-        "COMPUTE_NODE": node,
-        "COMPUTE_GPUS": ",".join(gpu.id for gpu in owned),
-        "CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in owned),
-    }
-    return {name: str(value) for name, value in given.items()}

@@ -59,6 +59,6 @@ def test_who_may_do_what_where(
 def test_which_projects_jobs_are_seen() -> None:
     assert visible_projects(ADMIN) is None
     assert visible_projects(OPERATOR) is None
-    assert visible_projects(MEMBER) == {ML, WEB}
-    assert visible_projects(CELL_VIEWER) == set()
-    assert visible_projects(AGENT) == set()
+    assert visible_projects(MEMBER) == frozenset({ML, WEB})
+    assert visible_projects(CELL_VIEWER) == frozenset()
+    assert visible_projects(AGENT) == frozenset()

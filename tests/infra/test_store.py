@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
+from domain.access import Role
 from domain.errors import StaleWriter
 from domain.event import Event, Meta, Recorded
 from domain.project.events import Created, MemberSet
 from domain.project.project import Project, evolve, set_member
-from domain.access import Role
 from domain.values.ids import ProjectId
 from infra.recorder import Answer
 from infra.store import Change, KeyTaken, Store, VersionConflict, stream_of

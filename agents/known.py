@@ -1,0 +1,43 @@
+"""A seat as the agent knows it, and what its job is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agents.reconcile import Local
+from agents.runner import Gpu, Runner, SeatSpec
+from agents.saving import Saver
+from agents.seats import SeatFolder
+from agents.wire import Order
+
+
+@dataclass
+class Seat:
+    """A seat this agent knows."""
+
+    order: Order
+    folder: SeatFolder
+    spec: SeatSpec
+    runner: Runner | None
+    local: Local
+    saver: Saver | None = None
+    looking: bool = False
+    looked_us: int = 0
+    cpu_us: int | None = None
+
+
+def environment(order: Order, node: str, owned: tuple[Gpu, ...]) -> dict[str, str]:
+    """What the job is given: its own variables, and those of the platform, which win."""
+    wire = order.seat
+    given: dict[str, Any] = {
+        **wire.env,
+        "COMPUTE_JOB_ID": order.job,
+        "COMPUTE_ATTEMPT": order.attempt,
+        "COMPUTE_RANK": order.rank,
+        "COMPUTE_REPLICAS": wire.replicas,
+        "COMPUTE_NODE": node,
+        "COMPUTE_GPUS": ",".join(gpu.id for gpu in owned),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in owned),
+    }
+    return {name: str(value) for name, value in given.items()}

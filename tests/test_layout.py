@@ -1,0 +1,62 @@
+"""The shape of the project: names, sizes, and the pins under the event store."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import eventsourcing
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+TOP = Path(__file__).parents[1]
+OURS = ("domain", "projections", "infra", "processors", "api", "agents", "bench", "demo", "tests")
+FORBIDDEN = {"utils", "common", "helpers", "services", "managers", "core", "base"}
+OUR_DISTRIBUTIONS = {"compute-platform", "compute-platform-server"}
+LONGEST = 400
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(
+        ["git", "-c", f"safe.directory={TOP}", "ls-files", "*.py"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [TOP / line for line in done.stdout.splitlines() if (TOP / line).exists()]
+
+
+def test_no_installed_distribution_brings_a_package_of_our_names() -> None:
+    owners = metadata.packages_distributions()
+    for name in (*OURS, "compute_platform"):
+        strangers = {d.lower() for d in owners.get(name, [])} - OUR_DISTRIBUTIONS
+        assert not strangers, f"{name} also comes from {strangers}"
+
+
+def test_no_file_is_too_long() -> None:
+    long = {str(f): n for f in tracked() if (n := len(f.read_text().splitlines())) > LONGEST}
+    assert not long
+
+
+def test_nothing_is_named_for_nothing() -> None:
+    words = {part.removesuffix(".py") for f in tracked() for part in f.relative_to(TOP).parts}
+    assert not words & FORBIDDEN
+
+
+def test_every_package_says_what_it_is() -> None:
+    silent = [
+        str(f) for f in tracked() if f.name == "__init__.py" and not f.read_text().startswith('"""')
+    ]
+    assert not silent
+
+
+def test_the_methods_our_recorder_builds_on_are_there() -> None:
+    assert metadata.version(eventsourcing.__name__) == "9.5.6"
+    for name in ("_lock_table", "_notify_channel"):
+        parameters = inspect.signature(getattr(PostgresApplicationRecorder, name)).parameters
+        assert list(parameters) == ["self", "curs"]
+    assert {"lock_timeout", "originator_id_type", "pre_ping"} <= set(
+        inspect.signature(PostgresDatastore.__init__).parameters
+    )
