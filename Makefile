@@ -3,10 +3,9 @@ PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
 FAKE_GPUS ?= 2xA100
-SEEDS ?= 1-2000
 BIN := .venv/bin
 
-.PHONY: help env demo up test check types simulate format lock
+.PHONY: help env demo up test check types format lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,9 +36,6 @@ check: env ## format, lint, types, import contracts
 
 types: env
 	$(BIN)/mypy domain projections infra processors api agents cli/compute_platform demo bench tests
-
-simulate: env ## whole cells with faults, many seeds (SEEDS=1-2000)
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 format: env ## let ruff put the code into shape
 	$(BIN)/ruff format .

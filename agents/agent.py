@@ -13,7 +13,7 @@ from agents import gpus, proc
 from agents.cell import Cell, CellError
 from agents.checkpoints import CheckpointBroken, restore
 from agents.chunks import ObjectFolder
-from agents.known import Seat, environment
+from agents.known import Seat, environment, runner_for
 from agents.lease import LeaseClock
 from agents.logs import LogFile
 from agents.reconcile import (
@@ -169,7 +169,7 @@ class Agent:
 
     def _start(self, order: Order) -> None:
         record = SeatRecord(
-            order, self._settings.node, self._boot, self._runner_name(order), proc.now_us()
+            order, self._settings.node, self._boot, runner_for(order, self._runners), proc.now_us()
         )
         folder = self._store.create(order.key, record)
         seat = self._know(order, folder, record.runner, Local(Phase.STARTING))
@@ -231,7 +231,7 @@ class Agent:
         """Nothing of the seat is here: keep the verdict, so that it is said until answered."""
         assert self._orders is not None
         order = self._orders[key]
-        runner = self._runner_name(order)
+        runner = runner_for(order, self._runners)
         record = SeatRecord(order, self._settings.node, self._boot, runner, proc.now_us())
         seat = self._know(order, self._store.create(key, record), runner, Local(Phase.STARTING))
         self._conclude(seat, outcome, None, detail)
@@ -396,8 +396,3 @@ class Agent:
 
     def _log(self, seat: Seat) -> LogFile:
         return LogFile(seat.folder.log, self._settings.log_cap_bytes)
-
-    def _runner_name(self, order: Order) -> str:
-        if order.seat.image is not None:
-            return "docker"
-        return next((name for name in ("sandbox", "process") if name in self._runners), "sandbox")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,3 +42,10 @@ def environment(order: Order, node: str, owned: tuple[Gpu, ...]) -> dict[str, st
         "CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in owned),
     }
     return {name: str(value) for name, value in given.items()}
+
+
+def runner_for(order: Order, runners: Collection[str]) -> str:
+    """The runner an order needs: docker for an image, else the sandbox or what stands for it."""
+    if order.seat.image is not None:
+        return "docker"
+    return next((name for name in ("sandbox", "process") if name in runners), "sandbox")
