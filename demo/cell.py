@@ -24,7 +24,9 @@ class Platform:
         self.port = _free_port()
         command = [sys.executable, "-m", "compute_platform.main", "--port", str(self.port)]
         command += ["--data", str(folder), "--fake-gpus", fake_gpus]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # the sandbox hides /tmp, where this checkout may lie: seats get to read the demonstration
+        env = {**os.environ, "COMPUTE_AGENT_EXPOSE": str(Path(__file__).parent)}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         self._ready = threading.Event()
         self._exports: dict[str, str] = {}
         assert self._process.stdout is not None
