@@ -27,10 +27,10 @@ def test_exit_codes_are_carried(bench: Bench) -> None:
 
 def test_output_is_kept_byte_for_byte_from_both_streams(bench: Bench) -> None:
     binary = "" if bench.image else r"\377"  # the engine's JSON holds text only
-    spec = bench.spec(rf"printf 'one\n\001{binary}'; sleep 0.3; printf 'tw\303\266' >&2")
+    spec = bench.spec(rf"printf 'one\n\001{binary}\n'; sleep 0.3; printf 'tw\303\266' >&2")
     bench.runner.start(spec)
     bench.ended(spec)
-    expected = b"one\n\x01" + (b"" if bench.image else b"\xff") + "twö".encode()
+    expected = b"one\n\x01" + (b"" if bench.image else b"\xff") + "\ntwö".encode()
     assert spec.folder.log.read_bytes() == expected
     bench.runner.release(spec.key)
 
