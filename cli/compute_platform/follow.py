@@ -67,12 +67,14 @@ def log(
     what is there now.
     """
     follow = ended is not None
-    accept = f"{EVENT_STREAM}, text/plain;q=0.5" if follow else "text/plain"
     line = Line(transport, transport.patience * (STREAM_PATIENCE if follow else 1))
-    over = not follow
+    over, stuck = not follow, False
     while True:
         before, told = offset, False
         asked: Query = {**query, "follow": follow or None, "offset": offset}
+        # Events keep an idle connection alive, but half of one is lost: where connections break
+        # before a first event is whole, plain text gets on.
+        accept = EVENT_STREAM if follow and not stuck else "text/plain"
         try:
             with line.open(path, asked, {"Accept": accept}) as response:
                 for end, data in _log_parts(response, offset):
@@ -83,6 +85,7 @@ def log(
                         line.progressed()
                         yield new
         except (*BROKEN, Problem) as error:
+            stuck = offset == before and not isinstance(error, TimeoutError)
             line.broke(error)
             continue
         if told or (offset == before and over):

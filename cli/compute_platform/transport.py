@@ -178,7 +178,7 @@ class Trial:
         hopeless = getattr(error, "verify_code", None) is not None  # a certificate: no use
         if not self._repeatable or hopeless or spent + pause > self._limit:
             raise self._final(error, spent)
-        if not self._told and self._limit == self._patience:
+        if not self._told and self._pauses > 1 and self._limit == self._patience:
             self._told = True
             reason = f"{error.status} {error.code}" if isinstance(error, Problem) else str(error)
             self._transport.tell(

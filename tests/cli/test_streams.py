@@ -60,6 +60,14 @@ def test_followed_log_is_whole_over_random_breaks(
     assert len(asked) > 3  # it was broken indeed
 
 
+def test_large_events_over_short_connections(client: Client, cell: Cell) -> None:
+    """No event ever arrives whole: 1,000 bytes take 1,400 to send, and 700 is all there is."""
+    output = _noise(9, 5000)
+    job = cell.add(name="a", log=output, **ended("succeeded", 0))["id"]
+    cell.faults.cuts = [700] * 20
+    assert b"".join(client.logs(job, follow=True)) == output
+
+
 @pytest.mark.parametrize("undelimited", [False, True])
 def test_log_without_following_is_whole_over_breaks(
     client: Client, cell: Cell, undelimited: bool
