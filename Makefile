@@ -3,9 +3,10 @@ PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
 FAKE_GPUS ?= 2xA100
+SEEDS ?= 1-2000
 BIN := .venv/bin
 
-.PHONY: help env demo up test check types format lock
+.PHONY: help env demo up test simulate check types format lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,9 @@ up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS=)
 
 test: env ## every test
 	$(BIN)/python -m pytest tests/
+
+simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last)
+	$(BIN)/python -m tests.simulation $(SEEDS)
 
 check: env ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
