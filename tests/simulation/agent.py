@@ -229,7 +229,8 @@ class SimulatedAgent:
         self._disk.seats[key] = SeatFiles(order, self._boot)
         self._note(f"starts {key}", self._seats[key])
         slow = order.seat.image is not None or order.seat.restore is not None
-        delay = self._random.randrange(8000 if slow else 10) * MILLISECOND
+        longest = self._random.choice((2000, 2000, 60_000)) if slow else 10
+        delay = self._random.randrange(longest) * MILLISECOND
         self._later(delay, lambda: self._launch(key))
 
     def _launch(self, key: SeatKey) -> None:
