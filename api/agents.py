@@ -269,7 +269,7 @@ def _keep(
         seat = seat_view.get(connection, allocation, rank)
         if seat is None or seat.node != node:
             raise NotFound("no_such_seat", "this node holds no such seat")
-        if not leases.of_boot(seat.boot, boot):
+        if not leases.of_boot(seat.session, boot):
             raise StaleWriter("stale_boot", "the seat belongs to another boot of the node")
         cap = caller.cell.settings.log_cap_bytes
         kept = joblogs.append(connection, seat.job, rank, seat.attempt, offset, data, cap)
@@ -280,12 +280,13 @@ def _keep(
 def samples(body: SamplesBody, caller: Agent) -> Response:
     """Keep the newest usage of each seat."""
     _own_node(caller, body.node)
-    with caller.cell.connection() as connection:
-        for sample in body.samples:
+    with caller.cell.connection() as connection, connection.transaction():
+        for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)
             mine = seat is not None and seat.node == body.node
-            if seat is None or not mine or not leases.of_boot(seat.boot, body.boot):
-                raise Invalid("no_such_seat", "samples: this boot holds no such seat")
+            if seat is None or not mine or not leases.of_boot(seat.session, body.boot):
+                detail, field = "this boot holds no such seat", f"samples.{number}.allocation"
+                raise Invalid("no_such_seat", detail, field=field)
             connection.execute(
                 "INSERT INTO seat_samples"
                 " (allocation_id, rank, job_id, cpu_milli, memory_bytes, gpus)"

@@ -20,16 +20,16 @@ MARGIN_MS = 1000
 def take(connection: Connection, node: str, boot: str, nonce: str, ttl_ms: int) -> str:
     """Begin a lease for this boot of the node; Conflict while another boot's still runs.
 
-    Returns the session that seats are granted to: another one once a lease was lost, so that a
-    read model that lags cannot order what was lost with it.
+    Returns the session that seats are granted to: the boot and a nonce, kept until the lease is
+    lost, so that a read model that lags cannot order what was lost with it.
     """
     row = connection.execute(
         "INSERT INTO node_leases (node, boot, session, nonce, previous_nonce, expires_at)"
-        " VALUES (%(node)s, %(boot)s, %(boot)s, %(nonce)s, %(nonce)s,"
+        " VALUES (%(node)s, %(boot)s, %(session)s, %(nonce)s, %(nonce)s,"
         "   clock_timestamp() + %(ttl)s * interval '1 millisecond')"
         " ON CONFLICT (node) DO UPDATE SET boot = excluded.boot, nonce = excluded.nonce,"
-        "   session = CASE WHEN node_leases.boot <> excluded.boot THEN excluded.session"
-        "     WHEN node_leases.lost THEN %(fresh)s ELSE node_leases.session END,"
+        "   session = CASE WHEN node_leases.boot = excluded.boot AND NOT node_leases.lost"
+        "     THEN node_leases.session ELSE excluded.session END,"
         "   previous_nonce = excluded.nonce, expires_at = excluded.expires_at, lost = false"
         " WHERE (node_leases.boot = excluded.boot OR node_leases.expires_at < clock_timestamp())"
         "   AND NOT (node_leases.lost AND node_leases.nonce <> '')"  # its loss is being recorded
@@ -38,7 +38,7 @@ def take(connection: Connection, node: str, boot: str, nonce: str, ttl_ms: int) 
             "node": node,
             "boot": boot,
             "nonce": nonce,
-            "fresh": f"{boot}/{nonce[:12]}",
+            "session": f"{boot}/{nonce[:12]}",
             "ttl": ttl_ms + MARGIN_MS,
         },
     ).fetchone()
@@ -52,7 +52,10 @@ def take(connection: Connection, node: str, boot: str, nonce: str, ttl_ms: int) 
 
 
 def session(connection: Connection, node: str, boot: str) -> str:
-    """The session of this boot of the node; the boot itself where it holds no lease."""
+    """The session of this boot of the node.
+
+    Where it holds no lease, the boot itself, to which no seat is granted.
+    """
     row = connection.execute(
         "SELECT session FROM node_leases WHERE node = %s AND boot = %s", (node, boot)
     ).fetchone()

@@ -37,14 +37,14 @@ class MemoryLeases:
 
     def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str:
         """Begin a lease for this boot of the node; Conflict while another boot's still runs."""
-        session = boot
+        session = f"{boot}/{nonce[:12]}" if self._sessions else boot
         row = self.rows.get(node)
         if row is not None:
             mine = row.boot == boot or row.expires_at < self._clock()
             if not mine or (row.lost and row.nonce):
                 raise Conflict("node_taken", "another machine acts as the node", node=node)
-            if row.boot == boot:
-                session = f"{boot}/{nonce[:12]}" if row.lost and self._sessions else row.session
+            if row.boot == boot and not row.lost:
+                session = row.session
         self.rows[node] = Row(boot, nonce, nonce, self._end(ttl_ms), session)
         return session
 
