@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +135,7 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(world: World) -> Iterator[Scene]:
+def scene(world: World) -> Scene:
     project, other = world.project("secret-project"), world.project()
     node = Node(world)
     assert node.register().status_code == 200
@@ -152,7 +151,7 @@ def scene(world: World) -> Iterator[Scene]:
         "outsider": world.person("oscar", projects={other: Role.SUBMITTER}),
         "agent": node.agent,
     }
-    yield Scene(world, project, order["job"], node, order["allocation"], callers)
+    return Scene(world, project, order["job"], node, order["allocation"], callers)
 
 
 def routes(world: World) -> set[str]:

@@ -104,7 +104,7 @@ def test_a_malformed_key_is_refused(world: World, key: str) -> None:
     project = world.project()
     head = world.store.head()
     answer = world.admin.http.post(
-        "/jobs", json=job_body(project), headers={"Idempotency-Key": key.encode()}
+        "/jobs", json=job_body(project), headers={b"Idempotency-Key": key.encode()}
     )
     problem = check_problem(answer, 422)
     assert problem["errors"][0]["field"] == "idempotency-key"
