@@ -137,7 +137,9 @@ class _Batch:
                 )
             else:
                 end = SeatEnd(fact.outcome, fact.exit_code, fact.detail)
-                found = allocations.seat_ended(allocation, fact.rank, self._node, self._session, end)
+                found = allocations.seat_ended(
+                    allocation, fact.rank, self._node, self._session, end
+                )
             for event in found:
                 allocation = allocations.evolve(allocation, event)
             self._allocations[stream] = allocation
