@@ -3,9 +3,11 @@ PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
 FAKE_GPUS ?= 2xA100
+KAFKA_PORT ?= 9092
+SEEDS ?= 1-2000
 BIN := .venv/bin
 
-.PHONY: help env demo up test check types format lock
+.PHONY: help env demo up kafka test simulate check types format lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +27,14 @@ demo: env ## the whole story on this machine: submit, checkpoint, preempt, resum
 up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS=)
 	$(BIN)/python -m compute_platform.main --port $(PORT) --data $(DATA) --fake-gpus $(FAKE_GPUS)
 
+kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFKA_PORT=)
+	$(BIN)/python -m tests.real_kafka --port $(KAFKA_PORT)
+
 test: env ## every test
 	$(BIN)/python -m pytest tests/
+
+simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last)
+	$(BIN)/python -m tests.simulation $(SEEDS)
 
 check: env ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

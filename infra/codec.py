@@ -15,7 +15,9 @@ class UnknownEvent(ValueError):
     """A stored event whose name or data this code cannot read."""
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True):
+    """What a row's `state` holds; `data` is the event's own JSON."""
+
     actor: str
     cause: str
     correlation: str
@@ -24,7 +26,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-_envelopes = msgspec.json.Decoder(_Envelope)
+_envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder()
 
 

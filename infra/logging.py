@@ -29,4 +29,7 @@ def configure(level: int = logging.INFO) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # The client logs every attempt to reach a broker, many a second while one is away; what fails
+    # in the end reaches us as an exception and is logged once by whoever asked.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

@@ -14,6 +14,10 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     """A Postgres DSN; empty only where `infra.local` starts the embedded server."""
+    kafka: str = ""
+    """Kafka's host:port, or several separated by commas; without it, no Kafka."""
+    cell: str = "main"
+    """The cell's name, as it appears in its Kafka topic."""
     host: str = "127.0.0.1"
     port: int = 8080
     data: Path = Path("data")

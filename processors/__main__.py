@@ -1,7 +1,7 @@
-"""`python -m processors [projector] [scheduler] [timers]`: all of them, or those named.
+"""`python -m processors [projector] [scheduler] [timers] [relay]`: all of them, or those named.
 
-Each runs in a thread of its own and is started anew, from the log, when it fails. The settings
-are those of `infra.settings`, from the environment.
+The relay is among all where COMPUTE_KAFKA is set. Each runs in a thread of its own and is started
+anew, from the log, when it fails. The settings are those of `infra.settings`, from the environment.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
-from domain.errors import Refusal, StaleWriter
+from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, scheduler, timers
+from processors.watch import PostgresWatch
 from projections.tables import prepare
 
 RETRY_SECONDS = 0.5
 log = logging.getLogger("processors")
 
 
-def run_projector(dsn: str) -> None:
+def run_projector(settings: Settings) -> None:
     """Project until something fails."""
+    dsn = settings.database_url
     store, connection = Store(dsn), projector.connect(dsn)
     stream = PostgresStream(store, Bell(dsn))
     try:
@@ -38,8 +41,9 @@ def run_projector(dsn: str) -> None:
         store.close()
 
 
-def run_scheduler(dsn: str) -> None:
+def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
+    dsn = settings.database_url
     store = Store(dsn)
     stream = PostgresStream(store, Bell(dsn))
     try:
@@ -51,31 +55,52 @@ def run_scheduler(dsn: str) -> None:
         store.close()
 
 
-def run_timers(dsn: str) -> None:
+def run_timers(settings: Settings) -> None:
     """Lead the timers until something fails or another leads."""
+    dsn = settings.database_url
     store, connection = Store(dsn), projector.connect(dsn)
     try:
         with lead(dsn, store, timers.ROLE) as epoch:
             if epoch is not None:
                 prepare(connection)
-                timers.Timers(store, connection, epoch).run()
+                timers.Timers(store, PostgresWatch(connection), epoch).run()
     finally:
         connection.close()
         store.close()
 
 
-PROCESSES: dict[str, Callable[[str], None]] = {
+def run_relay(settings: Settings) -> None:
+    """Lead the relay to Kafka until something fails or another leads."""
+    from infra.kafka import cell_of  # here: without COMPUTE_KAFKA no client is loaded
+    from infra.outbox import Outbox
+    from infra.topic import Topic
+    from processors.relay import ROLE, Relay
+
+    dsn, cell = settings.database_url, cell_of(settings)
+    store, bell = Store(dsn), Bell(dsn)
+    try:
+        with lead(dsn, store, ROLE) as epoch:
+            if epoch is not None:
+                with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
+                    Relay(outbox, topic, epoch, bell).run()
+    finally:
+        bell.close()
+        store.close()
+
+
+PROCESSES: dict[str, Callable[[Settings], None]] = {
     "projector": run_projector,
     "scheduler": run_scheduler,
     "timers": run_timers,
+    "relay": run_relay,
 }
 
 
-def supervise(name: str, dsn: str) -> None:
+def supervise(name: str, settings: Settings) -> None:
     """Run one process for ever."""
     while True:
         try:
-            PROCESSES[name](dsn)
+            PROCESSES[name](settings)
         except StaleWriter:
             log.warning("%s: another leader took over", name)
         except Refusal as refusal:
@@ -85,18 +110,30 @@ def supervise(name: str, dsn: str) -> None:
         time.sleep(RETRY_SECONDS)  # also the pace at which a follower asks for the leadership
 
 
+def _check_kafka(settings: Settings) -> None:
+    from infra.kafka import cell_of
+
+    try:
+        cell_of(settings)
+    except Invalid as refusal:
+        sys.exit(str(refusal))
+
+
 def main(names: list[str]) -> None:
     """Start the named processes, or all, and stay."""
     configure()
     unknown = [name for name in names if name not in PROCESSES]
     if unknown:
         sys.exit(f"no process {unknown[0]!r}; there are: {', '.join(PROCESSES)}")
-    dsn = Settings().database_url
-    if not dsn:
+    settings = Settings()
+    if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
-    for name in names or PROCESSES:
-        threading.Thread(target=supervise, args=(name, dsn), name=name, daemon=True).start()
-    log.info("running: %s", ", ".join(names or PROCESSES))
+    names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
+    if "relay" in names:
+        _check_kafka(settings)
+    for name in names:
+        threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()
+    log.info("running: %s", ", ".join(names))
     threading.Event().wait()
 
 

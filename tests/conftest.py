@@ -13,6 +13,8 @@ import pytest
 from infra.embedded import postgres
 from infra.migrations import migrate
 from infra.store import Store
+from tests import real_kafka
+from tests.real_parts import need
 
 _numbers = itertools.count(1)
 
@@ -47,6 +49,14 @@ def store(dsn: str) -> Iterator[Store]:
     store = Store(dsn)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[real_kafka.Broker]:
+    """A real Kafka for this test process; a test that kills it starts it again."""
+    need(not real_kafka.missing(), real_kafka.missing())
+    with real_kafka.kafka() as running:
+        yield running
 
 
 def _database(dsn: str, name: str) -> str:
