@@ -276,11 +276,12 @@ def _keep(
 def samples(body: SamplesBody, caller: Agent) -> Response:
     """Keep the newest usage of each seat."""
     _own_node(caller, body.node)
-    with caller.cell.connection() as connection:
-        for sample in body.samples:
+    with caller.cell.connection() as connection, connection.transaction():
+        for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)
             if seat is None or (seat.node, seat.boot) != (body.node, body.boot):
-                raise Invalid("no_such_seat", "samples: this boot holds no such seat")
+                detail, field = "this boot holds no such seat", f"samples.{number}.allocation"
+                raise Invalid("no_such_seat", detail, field=field)
             connection.execute(
                 "INSERT INTO seat_samples"
                 " (allocation_id, rank, job_id, cpu_milli, memory_bytes, gpus)"

@@ -19,6 +19,10 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier, Literal
 
 CHANNEL = "stored_events"
+ANSWER_SECONDS = 2.0
+"""How long a caller waits for a connection before the database counts as away."""
+RECONNECT_SECONDS = 1.0
+"""A pool tries this long by itself, then anew for each caller: its own pauses keep doubling."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,14 @@ class Datastore(PostgresDatastore):
             port=parts.pop("port", 5432),
             user=parts.pop("user", "postgres"),
             password=parts.pop("password", ""),
-            connect_timeout=5.0,
+            connect_timeout=ANSWER_SECONDS,
             pool_size=1,
             max_overflow=pool_size - 1,
             pre_ping=True,
             lock_timeout=lock_timeout_seconds,
             originator_id_type="text",
         )
+        self.pool.reconnect_timeout = RECONNECT_SECONDS
         self.pool.kwargs = {**(self.pool.kwargs or {}), **parts}  # type: ignore[dict-item]  # kwargs may be a callable
 
 

@@ -247,7 +247,7 @@ def _persistence(error: PersistenceError) -> Exception:
     if state == "CP001":
         return StaleWriter("stale_epoch", "another leader has taken over")
     if state == "22P05" or state == "22021":
-        return Invalid("bad_text", "text must not hold NUL or broken characters")
+        return Invalid("bad_text", "no NUL or broken characters in texts", field="body")
     if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):
         return Unavailable("database_unavailable", "the database does not answer")
     return error

@@ -1,0 +1,51 @@
+"""docs/problems.md: every code that can be answered is there, and no other."""
+
+from __future__ import annotations
+
+import ast
+from http import HTTPStatus
+from pathlib import Path
+
+from api import problems
+from domain import errors
+
+TOP = Path(__file__).parents[1]
+FOLDERS = ("api", "domain", "infra", "projections", "processors")
+PAGE = TOP / "docs/problems.md"
+BY_STATUS = {status: HTTPStatus(status).name.lower() for status in (400, 401, 404, 405)}
+OTHERS = {"invalid_request", "internal_error", *problems._CODES.values(), *BY_STATUS.values()}
+COMPUTED = {"error.code": set(), "f'no_such_{unseen}'": {"no_such_job", "no_such_project"}}
+"""Codes that the source does not spell out, by the expression that makes them."""
+
+
+def refusals() -> set[str]:
+    """The names of the classes of refusals, those of `infra` included."""
+    found, todo = set(), [errors.Refusal]
+    while todo:
+        kind = todo.pop()
+        found.add(kind.__name__)
+        todo += kind.__subclasses__()
+    return found
+
+
+def codes() -> set[str]:
+    """Every code the source gives to a refusal."""
+    names, found = refusals(), set(OTHERS)
+    for folder in FOLDERS:
+        for path in (TOP / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in names:
+                    found |= spelled(node.args[0])
+    return found
+
+
+def spelled(code: ast.expr) -> set[str]:
+    if isinstance(code, ast.Constant):
+        return {str(code.value)}
+    return COMPUTED[ast.unparse(code)]
+
+
+def test_the_page_has_every_code_and_no_other() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    headings = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
+    assert sorted(headings) == sorted(codes())
