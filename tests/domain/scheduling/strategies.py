@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -179,7 +180,7 @@ def _meet_fate(draw: st.DrawFn, cell: Cell, name: str) -> None:
             cell.offer(replace(smaller, boot="boot-1"))
 
 
-def shuffled(snapshot: Snapshot, order: Callable[[list[object]], None]) -> Snapshot:
+def shuffled(snapshot: Snapshot, order: Callable[[list[Any]], None]) -> Snapshot:
     """The same snapshot with its tables filled in another order."""
 
     def table(known: dict) -> dict:  # type: ignore[type-arg]  # of any key and value

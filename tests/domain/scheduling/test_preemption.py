@@ -9,7 +9,7 @@ from domain.scheduling.plan import Plan, plan
 from domain.scheduling.reason import WaitCode
 from domain.scheduling.snapshot import order_key
 from domain.values.ids import JobId
-from tests.domain.scheduling.cell import Cell
+from tests.domain.scheduling.cell import STOPPED, Cell
 from tests.domain.scheduling.ledger import Ledger
 from tests.domain.scheduling.strategies import cells
 
@@ -92,3 +92,19 @@ def test_the_room_made_is_kept_while_victims_leave_one_by_one(cell: Cell) -> Non
         assert step.preemptions == []
         placed |= {placement.job for placement in step.placements}
     assert promised <= placed
+
+
+@given(cells())
+def test_preemption_comes_to_rest(cell: Cell) -> None:
+    """No loop of asking, leaving and placing again: with nothing new, decisions cease."""
+    rounds = 0
+    while True:
+        made = cell.decide()
+        leaving = cell.in_phase(Phase.PREEMPTING, Phase.STOPPING)
+        if not (made.placements or made.preemptions or leaving):
+            break
+        for job in leaving:
+            cell.end(job, STOPPED)
+        rounds += 1
+        assert rounds <= 2 * (1 + len(cell.snapshot.jobs)), cell
+    event(f"{rounds} rounds")

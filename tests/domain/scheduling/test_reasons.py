@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 
 from domain.job.spec import JobSpec
-from domain.scheduling.plan import Wait, plan
+from domain.scheduling.plan import Wait
 from domain.scheduling.reason import Constraint, WaitCode, WaitReason
 from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.ledger import Account, Ledger
@@ -85,9 +86,6 @@ def test_the_dominant_reason_is_true(cell: Cell) -> None:
 def is_true(cell: Cell, spec: JobSpec, reason: WaitReason) -> bool:
     """Whether what the code says holds, by the definition of the code."""
     now, empty = Ledger(cell.snapshot), Ledger(cell.snapshot, gone=cell.snapshot.jobs)
-    cordons_lifted = Ledger(cell.snapshot, gone=cell.snapshot.jobs)
-    for account in cordons_lifted.accounts.values():
-        account.node = cell.snapshot.nodes[account.node.id].node
     alive = [a for a in empty.accounts.values() if a.node.alive]
     out = {x.constraint: x.nodes for x in reason.excluded}
     match reason.code:
@@ -128,8 +126,6 @@ def runs(spec: JobSpec, account: Account) -> bool:
 
 def without_cordons(cell: Cell, ledger: Ledger) -> Ledger:
     """The same nodes as if each took new work."""
-    from dataclasses import replace
-
     for account in ledger.accounts.values():
         account.node = replace(account.node, cordoned=False)
     return ledger
