@@ -26,6 +26,7 @@ from agents.reconcile import (
     Start,
     kill_all,
     reconcile,
+    too_late,
 )
 from agents.reporter import Reporter
 from agents.runner import Found, Gpu, Runner, SeatSpec, StartFailed
@@ -188,8 +189,11 @@ class Agent:
             if restored is not None:
                 restore(restored.digest, seat.folder.checkpoint, self._objects)
                 self._reporter.tell(Restored(*seat.order.key, restored.digest))
-            if proc.now_us() >= self._clock.stop_us:
-                raise StartFailed("the node's lease ended before it could start")
+            seat.runner.prepare(seat.spec)
+            late = too_late(proc.now_us(), self._clock.stop_us, seat.local)
+            if late is not None:
+                self._do(lambda: self._conclude(seat, late[0], None, late[1]))
+                return
             seat.runner.start(seat.spec)
         except (StartFailed, CheckpointBroken, OSError) as error:
             detail = str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -158,7 +159,8 @@ def register(body: RegisterBody, caller: Agent) -> Registration:
     nodes.register(None, offer)  # refuse nonsense before the lease is taken
     nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
     with cell.connection() as connection:
-        leases.take(connection, offer.node, offer.boot, nonce, ttl)
+        session = leases.take(connection, offer.node, offer.boot, nonce, ttl)
+    offer = replace(offer, boot=session)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", offer.node)
     _, recorded = cell.store.execute(
         stream, nodes.evolve, None, lambda state: nodes.register(state, offer), meta
@@ -175,15 +177,15 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
     cell, deadline = caller.cell, time.monotonic() + body.wait_ms / 1000
     nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
 
-    def renew() -> None:
+    def renew() -> str:
         with cell.connection() as connection:
-            leases.renew(connection, body.node, body.boot, body.nonce, nonce, ttl)
+            return leases.renew(connection, body.node, body.boot, body.nonce, nonce, ttl)
 
     def look() -> list[dict[str, Any]]:
         with cell.connection() as connection:
-            return [wire_order(o) for o in seat_view.orders(connection, body.node, body.boot)]
+            return [wire_order(o) for o in seat_view.orders(connection, body.node, session)]
 
-    await run_in_threadpool(renew)
+    session = await run_in_threadpool(renew)
     while True:
         orders = await run_in_threadpool(look)
         seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
@@ -235,7 +237,9 @@ def report(body: FactsBody, caller: Agent) -> FactsAnswer:
     _own_node(caller, body.node)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", body.node)
     node = NodeId(body.node)
-    return FactsAnswer(results=record_facts(caller.cell.store, node, body.boot, body.facts, meta))
+    with caller.cell.connection() as connection:
+        session = leases.session(connection, body.node, body.boot)
+    return FactsAnswer(results=record_facts(caller.cell.store, node, session, body.facts, meta))
 
 
 @router.post(
@@ -265,7 +269,7 @@ def _keep(
         seat = seat_view.get(connection, allocation, rank)
         if seat is None or seat.node != node:
             raise NotFound("no_such_seat", "this node holds no such seat")
-        if seat.boot != boot:
+        if not leases.of_boot(seat.session, boot):
             raise StaleWriter("stale_boot", "the seat belongs to another boot of the node")
         cap = caller.cell.settings.log_cap_bytes
         kept = joblogs.append(connection, seat.job, rank, seat.attempt, offset, data, cap)
@@ -279,7 +283,8 @@ def samples(body: SamplesBody, caller: Agent) -> Response:
     with caller.cell.connection() as connection, connection.transaction():
         for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)
-            if seat is None or (seat.node, seat.boot) != (body.node, body.boot):
+            mine = seat is not None and seat.node == body.node
+            if seat is None or not mine or not leases.of_boot(seat.session, body.boot):
                 detail, field = "this boot holds no such seat", f"samples.{number}.allocation"
                 raise Invalid("no_such_seat", detail, field=field)
             connection.execute(

@@ -34,9 +34,9 @@ class Watch(Protocol):
         """The policy's grace for jobs that have no wish of their own."""
 
     def expire_leases(self) -> list[tuple[str, str]]:
-        """Close leases that ran out; all (node, boot) whose loss is not settled yet."""
+        """Close leases that ran out; all (node, session) whose loss is not settled yet."""
 
-    def settle_lease(self, node: str, boot: str) -> None:
+    def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""
 
 
@@ -64,8 +64,8 @@ class Timers:
             self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
             self._job(job, lambda state: self._reach_limit(state, now))
-        for node, boot in self._watch.expire_leases():
-            self._lose(node, boot)
+        for node, session in self._watch.expire_leases():
+            self._lose(node, session)
 
     def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
@@ -88,12 +88,12 @@ class Timers:
         except Conflict as refusal:
             log.debug("%s: no longer due: %s", job, refusal)
 
-    def _lose(self, node: str, boot: str) -> None:
+    def _lose(self, node: str, session: str) -> None:
         def decide(current: Node | None) -> Sequence[Event]:
-            return [] if current is None else nodes.lose(current, boot)
+            return [] if current is None else nodes.lose(current, session)
 
         meta = Meta(ROLE, f"lease:{node}", node)
         stream = stream_of("node", node)
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
-        self._watch.settle_lease(node, boot)
+        self._watch.settle_lease(node, session)
         log.warning("node %s: its lease ran out", node)

@@ -64,11 +64,15 @@ class Faults:
         trouble.down_until = 0
         world.projector_until = 0
         for name in sorted(world.machines):
-            self._operate(name, "uncordon")
             if not world.machines[name].up:
                 world.start_machine(name)
         for project in PROJECTS:
             self._set_quota(project, Quota())
+
+    def uncordon_all(self) -> None:
+        """Every node takes work again."""
+        for name in sorted(self._world.machines):
+            self._operate(name, "uncordon")
 
     def _again(self, name: str, act: Callable[[], None], mean: float) -> None:
         delay = int(self._random.expovariate(1 / mean) * SECOND)

@@ -31,6 +31,7 @@ class Guard(StrEnum):
     OWN_CLOCK = "an agent kills its seats when its lease ends by its own clock"
     SURVIVORS = "a gang is released only after its last seat ended"
     SEAT_BOOT = "a seat belongs to the boot it was granted to"
+    SESSION = "a boot whose lease was lost gets another session"
     ORDER_BOOT = "a boot is given its own orders only"
     RECORD_FIRST = "an agent writes a seat down before it starts it"
     NOT_LISTED = "an agent kills what the cell does not list"

@@ -72,7 +72,7 @@ class World:
         self.projector_until = 0
         self._projecting = False
         early = WAIT_WITHOUT_GUARD_MS if Guard.LEASE_WAIT in off else None
-        self.leases = MemoryLeases(self.log.now, early)
+        self.leases = MemoryLeases(self.log.now, early, sessions=Guard.SESSION not in off)
         self.views = LiveViews(self.log, lambda concerned: self.cell.changed(concerned))
         database = Database(
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
@@ -264,7 +264,8 @@ class World:
             self.start_machine(name)
 
     def _sweep(self) -> None:
-        """After healing, what waits for a person is resumed now and then."""
+        """After healing, what waits for a person is released now and then."""
+        self.faults.uncordon_all()
         self.users.release_all()
         if self.loop.now < LAST:
             self.loop.after(15 * SECOND, self._sweep)
