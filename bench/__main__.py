@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
 from bench.catalogue import BENCHES
 from bench.report import json_lines, table
@@ -22,6 +24,7 @@ def main() -> None:
             print(f"{name:10} {bench.about} (--size {bench.size} --runs {bench.runs})")
         return
     bench = BENCHES[options.name]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that runs is stopped
     size, runs = options.size or bench.size, options.runs or bench.runs
     found = bench.run(size, runs, not options.alone)
     print(json_lines(found) if options.json else table(found))

@@ -24,6 +24,6 @@ class Bench:
 
 BENCHES = {
     "submit": Bench("single submissions a second over HTTP, 4 clients", 2000, 3, submit.run),
-    "start": Bench("milliseconds from submission to a running job", 100, 3, start.run),
+    "start": Bench("milliseconds from submission to a running job", 50, 3, start.run),
     "truejobs": Bench("seconds for real `true` jobs, batched and singly", 1000, 3, truejobs.run),
 }

@@ -21,12 +21,23 @@ class Connection:
     def call(self, method: str, path: str, content: bytes | None = None, key: str = "") -> bytes:
         """The body of a 2xx answer; RuntimeError for any other."""
         headers = {**self._headers, "Idempotency-Key": key} if key else self._headers
+        answer = self._ask(method, path, content, headers)
+        return answer.read()
+
+    def first_line(self, path: str) -> bytes:
+        """The first line of a stream, the rest of which is not waited for."""
+        line = self._ask("GET", path, None, self._headers).readline()
+        self._http.close()  # it connects anew by itself
+        return line
+
+    def _ask(
+        self, method: str, path: str, content: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
         self._http.request(method, f"/api/v1{path}", content, headers)
         answer = self._http.getresponse()
-        body = answer.read()
         if not 200 <= answer.status < 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {body[:500]!r}")
-        return body
+            raise RuntimeError(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
+        return answer
 
     def __enter__(self) -> Self:
         return self
