@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from domain.event import Recorded
-from processors.projector import Connection, Projector, connect
+from processors.projector import Connection, Projector, RemadeView, connect
 from projections import tokens
 from projections.catalogue import VIEWS
 from projections.tables import prepare
@@ -99,3 +99,31 @@ def end_session(dsn: str, connection: Connection) -> None:
     """Cut a connection off from the server's side."""
     with psycopg.connect(dsn, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+
+
+def test_a_read_model_that_begins_anew_meanwhile_misses_nothing(dsn: str) -> None:
+    """A batch read before does not follow position 0: it would leave the first half out."""
+    project_all(dsn, Portions(EVENTS[:HALF]))
+
+    def begin_anew() -> None:
+        with closing(connect(dsn)) as other:
+            other.execute("UPDATE view_positions SET layout = 'old' WHERE view = 'jobs'")
+            prepare(other)
+
+    with closing(connect(dsn)) as connection:
+        Projector(connection, Late(EVENTS, meanwhile=begin_anew)).step()
+        project_all(dsn, Portions(EVENTS))
+        assert parsed(dump(connection)) == folded(EVENTS)
+
+
+def test_a_table_of_another_version_is_not_written_to(dsn: str) -> None:
+    """During an upgrade both versions run: what one made, the other must not fold into."""
+    project_all(dsn, Portions(EVENTS[:HALF]))
+    newer = tuple(replace(view, version=view.version + 1) for view in VIEWS)
+    with closing(connect(dsn)) as connection:
+        older = Projector(connection, Portions(EVENTS))
+        prepare(connection, newer)
+        with pytest.raises(RemadeView):
+            older.step()
+        assert set(positions(connection).values()) == {0}
+        assert not any(dump(connection).values())
