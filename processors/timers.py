@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from domain.errors import Conflict
+from domain.errors import Conflict, StaleWriter
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
@@ -85,6 +85,8 @@ class Timers:
         meta = Meta(ROLE, f"timer:{stream}", job, state.spec.project)
         try:
             self._store.execute(stream, jobs.evolve, None, decide, meta, epoch=self._epoch)
+        except StaleWriter:
+            raise
         except Conflict as refusal:
             log.debug("%s: no longer due: %s", job, refusal)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.allocation.seat import Outcome
+from domain.errors import StaleWriter
 from domain.event import Event
 from domain.job import events as e
 from domain.job import job as jobs
@@ -128,3 +129,15 @@ def test_a_read_model_that_lags_makes_nothing_happen_twice(cell: SmallCell) -> N
     head = cell.store.head()
     timers(cell).tick()
     assert cell.store.head() == head
+
+
+def test_whoever_leads_no_more_changes_nothing_and_ends(cell: SmallCell) -> None:
+    running(cell, started_ago=61, time_limit_seconds=60)
+    stale, head = timers(cell), cell.store.head()
+    fresh = timers(cell)
+    cell.project()
+    with pytest.raises(StaleWriter):
+        stale.tick()
+    assert cell.store.head() == head
+    fresh.tick()
+    assert cell.phase("job") == "stopping"
