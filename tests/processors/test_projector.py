@@ -12,6 +12,7 @@ import pytest
 from domain.event import Recorded
 from domain.project.events import Created
 from domain.values.ids import ProjectId
+from infra.codec import UnknownEvent
 from infra.follow import Bell, PostgresStream
 from infra.store import Change, stream_of
 from processors.projector import Projector, connect
@@ -20,6 +21,8 @@ from projections.catalogue import VIEWS
 from projections.tables import prepare
 from tests.processors.small_cell import META, SmallCell, settle
 from tests.projections.tables import dump, folded, parsed, positions
+
+POISON = "project.never_heard_of.v9"
 
 
 def create(cell: SmallCell, name: str) -> int:
@@ -37,6 +40,13 @@ def shown(cell: SmallCell) -> set[str]:
 def reached(cell: SmallCell) -> set[int]:
     """How far the read models have come."""
     return set(positions(cell.connection).values())
+
+
+def rename(cell: SmallCell, position: int, topic: str) -> None:
+    """Let a recorded event bear another name."""
+    cell.connection.execute(
+        "UPDATE stored_events SET topic = %s WHERE notification_id = %s", (topic, position)
+    )
 
 
 def test_what_is_recorded_is_shown_also_after_a_restart(cell: SmallCell) -> None:
@@ -84,6 +94,22 @@ def test_two_at_once_show_what_one_would(cell: SmallCell, dsn: str) -> None:
     assert not failures
     assert parsed(dump(cell.connection)) == folded(cell.store.read(0))
     assert reached(cell) == {cell.store.head()}
+
+
+def test_an_unreadable_event_is_never_skipped(cell: SmallCell) -> None:
+    """What is before it is shown, nothing after it, however often it is tried; then all of it."""
+    create(cell, "before")
+    bad = create(cell, "bad")
+    create(cell, "after")
+    rename(cell, bad, POISON)
+    for _ in range(3):
+        with pytest.raises(UnknownEvent, match=f"position {bad}: {POISON}"):
+            cell.project()
+        assert shown(cell) == {"before"}
+        assert reached(cell) == {bad - 1}
+    rename(cell, bad, Created.topic)  # as a version that knows it sees it
+    cell.project()
+    assert shown(cell) == {"before", "bad", "after"}
 
 
 def test_an_event_that_one_read_model_cannot_take_stops_them_all(cell: SmallCell) -> None:
