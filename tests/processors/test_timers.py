@@ -141,3 +141,30 @@ def test_whoever_leads_no_more_changes_nothing_and_ends(cell: SmallCell) -> None
     assert cell.store.head() == head
     fresh.tick()
     assert cell.phase("job") == "stopping"
+
+
+@pytest.mark.parametrize("broken", ["job/bad", "node/node-0"])
+def test_an_unreadable_stream_keeps_no_other_from_what_is_due(cell: SmallCell, broken: str) -> None:
+    """Nothing is decided on a stream that cannot be read; it is tried again with every tick."""
+    for node in ("node-0", "node-1"):
+        session = leases.take(cell.connection, node, "boot", "nonce", -2 * leases.MARGIN_MS)
+        cell.register(node, cpus=4, boot=session)
+    for name in ("bad", "good"):
+        cell.submit(name, time_limit_seconds=60)
+        settle(cell.scheduler())
+        cell.decide(name, lambda job: jobs.start(job, 1, cell.now() - HOUR))
+    cell.project()
+    cell.connection.execute(
+        "UPDATE stored_events SET topic = 'nobody.knows.v1' WHERE notification_id ="
+        " (SELECT max(notification_id) FROM stored_events WHERE originator_id = %s)",
+        (broken,),
+    )
+    process = timers(cell)
+    process.tick()
+    streams = {"job/bad", "job/good", "node/node-0", "node/node-1"} - {broken}
+    found = cell.connection.execute(
+        "SELECT originator_id FROM stored_events WHERE topic = ANY(%s)",
+        ([Lost.topic, e.StopRequested.topic],),
+    ).fetchall()
+    assert {row["originator_id"] for row in found} == streams
+    process.tick()
