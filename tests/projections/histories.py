@@ -1,92 +1,160 @@
-"""Histories of whole cells: simulated ones, with what administrators decide strewn in."""
+"""Histories for read models: what a simulated cell recorded, and what people decided beside it."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import cycle
 from random import Random
 
-from domain.access import Role
+from domain.access import PROJECT_ROLES, Role
+from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
-from domain.policy.events import GpuPrice, PriceList, PricesSet
-from domain.project.events import Created, MemberRemoved, MemberSet
-from domain.token.events import Issued, ProjectRole, Revoked
+from domain.policy import policy as policies
+from domain.policy.events import GpuPrice, PolicyEvent, PriceList
+from domain.project import project as projects
+from domain.token import token as tokens
+from domain.token.events import Issued
 from domain.values.ids import ProjectId, TokenId
+from infra.codec import from_stored, to_stored
+from infra.store import stream_of
 from tests.simulation.users import PROJECTS
-from tests.simulation.world import World
+from tests.simulation.world import EPOCH, World
 
-SEEDS = (1, 2, 3, 4, 5, 13)
+SEEDS = (18, 22, 25, 35, 50, 67)
+"""Small cells in which, together, everything happens that can happen."""
+
+META = Meta("admin", "command:1", "trace-1")
+Streamed = tuple[StreamId, list[Event]]
+
+
+class People:
+    """Whoever decides about projects, tokens and prices, by the commands of the domain."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._projects: dict[ProjectId, projects.Project] = {}
+        self._tokens: dict[TokenId, tokens.Token] = {}
+        self._policy = policies.Policy()
+
+    def begin(self) -> Iterator[Streamed]:
+        """The projects, which must be there before anything happens in them."""
+        for name in PROJECTS:
+            events = projects.create(None, name, "a project")
+            self._projects[name] = projects.evolve(None, events[0])
+            yield stream_of("project", name), [*events]
+
+    def act(self) -> Iterator[Streamed]:
+        """One decision, or none where it is refused."""
+        decide = self._random.choice((self._member, self._price, self._token, self._scheduler))
+        try:
+            stream, events = decide()
+        except Refusal:
+            return
+        yield stream, events
+
+    def _member(self) -> Streamed:
+        name, principal = self._random.choice(PROJECTS), self._random.choice("abc")
+        project = self._projects[name]
+        events = (
+            projects.remove_member(project, principal)
+            if self._random.random() < 0.4
+            else projects.set_member(project, principal, self._role())
+        )
+        for event in events:
+            project = projects.evolve(project, event)
+        self._projects[name] = project
+        return stream_of("project", name), [*events]
+
+    def _role(self) -> Role:
+        return self._random.choice(sorted(PROJECT_ROLES))
+
+    def _price(self) -> Streamed:
+        pick = self._random.randrange
+        gpus = tuple(GpuPrice(model, pick(10**7)) for model in ("A100", "H100")[: pick(3)])
+        prices = PriceList("EUR", pick(10**5), pick(10**4), pick(10**7), gpus)
+        return self._decided(policies.set_prices(self._policy, prices))
+
+    def _scheduler(self) -> Streamed:
+        settings = replace(self._policy.scheduler, grace_seconds=self._random.randrange(60))
+        return self._decided(policies.set_scheduler(self._policy, settings))
+
+    def _decided(self, events: Sequence[PolicyEvent]) -> Streamed:
+        for event in events:
+            self._policy = policies.evolve(self._policy, event)
+        return stream_of("policy", "cell"), [*events]
+
+    def _token(self) -> Streamed:
+        if self._tokens and self._random.random() < 0.5:
+            token = self._random.choice(sorted(self._tokens))
+            events = tokens.revoke(self._tokens[token], "no longer needed")
+        else:
+            token = TokenId(f"token-{len(self._tokens)}")
+            issued = Issued(token, f"{len(self._tokens):064x}", "ada", (self._role(),))
+            events = tokens.issue(issued, EPOCH)
+        self._tokens[token] = tokens.evolve(self._tokens.get(token), events[0])
+        return stream_of("token", token), [*events]
 
 
 @cache
 def history(seed: int) -> tuple[Recorded, ...]:
-    """The log of a simulated cell with faults, decisions of administrators in between."""
-    logging.disable()
+    """The whole log of a simulated cell with its people's decisions, positions with gaps."""
+    random = Random(f"history {seed}")
     world = World(seed)
     outcome = world.run()
-    logging.disable(logging.NOTSET)
     assert outcome.violation is None, outcome.violation
-    luck = Random(f"administrators {seed}")
     simulated = world.log.read(0, 10**9)
-    begin = simulated[0].recorded_at
-    found = [_decided(begin, StreamId(f"project/{p}"), Created(p, "")) for p in PROJECTS]
-    decisions = _decisions(luck)
+    return tuple(_numbered(_woven(simulated, People(random), random), random))
+
+
+def _woven(
+    simulated: Iterable[Recorded], people: People, random: Random
+) -> Iterator[tuple[StreamId, Event, Meta, int]]:
+    at = EPOCH
+    for stream, events in people.begin():
+        yield from ((stream, event, META, at) for event in events)
     for recorded in simulated:
-        if luck.random() < 0.02 and (decision := next(decisions, None)):
-            found.append(_decided(recorded.recorded_at, *decision))
-        found.append(recorded)
-    found += [_decided(found[-1].recorded_at, *decision) for decision in decisions]
-    return tuple(_numbered(found, luck))
+        if random.random() < 0.1:
+            between = random.randint(at, recorded.recorded_at)
+            for stream, events in people.act():
+                yield from ((stream, event, META, between) for event in events)
+        at = recorded.recorded_at
+        yield recorded.stream, recorded.event, recorded.meta, at
 
 
-def _decided(at: int, stream: StreamId, event: Event) -> Recorded:
-    return Recorded(0, stream, 0, at, Meta("root", "command:1", "trace-1"), None, event)
+def _numbered(
+    woven: Iterable[tuple[StreamId, Event, Meta, int]], random: Random
+) -> Iterator[Recorded]:
+    """Each event in its envelope, read back from what the store would keep."""
+    position, versions = 0, dict[StreamId, int]()
+    for stream, event, meta, at in woven:
+        position += random.choice((1, 1, 1, 4))
+        versions[stream] = version = versions.get(stream, 0) + 1
+        row = to_stored(stream, version, event, meta, None)
+        yield from_stored(position, stream, version, row.topic, row.state, at)
 
 
-def _numbered(events: list[Recorded], luck: Random) -> Iterator[Recorded]:
-    """The events with versions and with positions that leave gaps, as refused appends do."""
-    position, versions = 0, Counter[StreamId]()
-    for recorded in events:
-        position += luck.choice((1, 1, 1, 2, 7))
-        versions[recorded.stream] += 1
-        yield replace(recorded, position=position, version=versions[recorded.stream])
+@dataclass
+class Portions:
+    """The port `EventStream` on a history, in portions of these sizes, over and over."""
 
+    events: Sequence[Recorded]
+    sizes: Sequence[int] = (1000,)
 
-def _decisions(luck: Random) -> Iterator[tuple[StreamId, Event]]:
-    for number in range(4):
-        gpus = (GpuPrice("A100", luck.randrange(10**7)),) if number % 2 else ()
-        cpu, memory, gpu = (luck.randrange(10**6) for _ in range(3))
-        yield StreamId("policy/cell"), PricesSet(PriceList("EUR", cpu, memory, gpu, gpus))
-        project = StreamId(f"project/{PROJECTS[number % 2]}")
-        yield project, MemberSet(f"user-{number}", Role.VIEWER)
-        yield project, MemberSet(f"user-{number}", Role.SUBMITTER)
-        if number > 1:
-            yield project, MemberRemoved(f"user-{number}")
-        token = TokenId(f"token-{number}")
-        grants = (ProjectRole(ProjectId(PROJECTS[0]), Role.VIEWER),)
-        yield (
-            StreamId(f"token/{token}"),
-            Issued(token, f"{number:064x}", "ada", (Role.OPERATOR,), grants, None, None),
-        )
-        if number % 2:
-            yield StreamId(f"token/{token}"), Revoked("lost")
-
-
-class Replay:
-    """The port `EventStream` on a history; gives as many events at a time as luck has it."""
-
-    def __init__(self, events: tuple[Recorded, ...], luck: Random, most: int = 1000) -> None:
-        self._events = events
-        self._luck = luck
-        self._most = most
+    def __post_init__(self) -> None:
+        self._positions = [recorded.position for recorded in self.events]
+        self._next = cycle(self.sizes)
 
     def read(self, after: int, limit: int) -> list[Recorded]:
-        """Some events above `after`, in log order."""
-        size = self._luck.randint(1, min(limit, self._most))
-        return [r for r in self._events if r.position > after][:size]
+        start = bisect_right(self._positions, after)
+        return list(self.events[start : start + min(limit, next(self._next))])
 
     def wait(self, seconds: float) -> None:
-        """Nothing comes later."""
+        """Nothing: a history does not grow."""
+
+
+def topics(events: Iterable[Recorded]) -> set[str]:
+    """The names of the events that happened."""
+    return {recorded.event.topic for recorded in events}
