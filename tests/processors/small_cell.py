@@ -130,9 +130,10 @@ class SmallCell:
         assert state is not None
         return state
 
-    def scheduler(self) -> Scheduler:
+    def scheduler(self, store: Store | None = None) -> Scheduler:
         """A new leader, whose snapshot is still empty."""
-        return Scheduler(self.store, self.stream, self.store.take_role(ROLE, "test"), self.now)
+        epoch = self.store.take_role(ROLE, "test")
+        return Scheduler(store or self.store, self.stream, epoch, self.now)
 
     def now(self) -> int:
         """Store time."""
