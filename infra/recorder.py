@@ -123,13 +123,15 @@ class Recorder(PostgresApplicationRecorder):
         with (
             self.datastore.get_connection() as connection,
             connection.transaction(),
-            connection.pipeline() as pipeline,
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
-            self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
-            self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
-            for epoch in dict.fromkeys(item.epoch for item in appends if item.epoch):
-                cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+            with connection.pipeline():
+                self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
+                self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
+                for epoch in dict.fromkeys(item.epoch for item in appends if item.epoch):
+                    cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+            # Not in the pipeline: psycopg 3.3 may wait there for ever for the answer to a command
+            # that is larger than the socket's buffer, and was sent in part.
             cursor.execute(
                 self._append,
                 (
@@ -140,22 +142,16 @@ class Recorder(PostgresApplicationRecorder):
                 ),
                 prepare=True,
             )
-            pipeline.sync()
             recorded = iter(cursor.fetchall())
             found = [[next(recorded) for _ in item.rows] for item in appends]
-            answers = [
-                (a.principal, a.key, a.fingerprint, a.status, a.response, mine[-1][0])
-                for mine, item in zip(found, appends, strict=True)
-                if (a := item.answer) is not None
-            ]
-            if answers:
-                cursor.executemany(
-                    "INSERT INTO idempotency"
-                    " (principal, key, fingerprint, status, response, position)"
-                    " VALUES (%s, %s, %s, %s, %s, %s)",
-                    answers,
-                )
-                pipeline.sync()
+            for mine, item in zip(found, appends, strict=True):
+                if (a := item.answer) is not None:
+                    cursor.execute(
+                        "INSERT INTO idempotency"
+                        " (principal, key, fingerprint, status, response, position)"
+                        " VALUES (%s, %s, %s, %s, %s, %s)",
+                        (a.principal, a.key, a.fingerprint, a.status, a.response, mine[-1][0]),
+                    )
         return [([row[0] for row in mine], mine[0][1]) for mine in found]
 
     def read_log(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, int]]:
