@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from agents import gpus, proc
 from agents.cell import Cell, CellError
 from agents.checkpoints import CheckpointBroken, restore
@@ -311,7 +313,7 @@ class Agent:
             seat.looking = False
 
     def _sample(self, now: int) -> None:
-        samples = []
+        samples: list[tuple[Sample, tuple[Gpu, ...]]] = []
         for key, seat in self._seats.items():
             if seat.runner is None or seat.local.phase is not Phase.RUNNING:
                 continue
@@ -320,16 +322,17 @@ class Agent:
                 continue
             if seat.cpu_us is not None and self._sampled_us:
                 milli = max(0, used.cpu_us - seat.cpu_us) * 1000 // (now - self._sampled_us)
-                busy = gpus.usage(seat.spec.gpus)
-                samples.append(Sample(*key, milli, used.memory_bytes, busy))
+                samples.append((Sample(*key, milli, used.memory_bytes), seat.spec.gpus))
             seat.cpu_us = used.cpu_us
         self._sampled_us = now
         if samples:
             self._workers.submit(self._send_samples, samples)
 
-    def _send_samples(self, samples: list[Sample]) -> None:
+    def _send_samples(self, samples: list[tuple[Sample, tuple[Gpu, ...]]]) -> None:
+        """Read the GPUs too, here in a worker: a broken one can hold the call."""
+        whole = [msgspec.structs.replace(own, gpus=gpus.usage(used)) for own, used in samples]
         try:
-            self._cell.send_samples(self._settings.node, self._boot, samples)
+            self._cell.send_samples(self._settings.node, self._boot, whole)
         except CellError as error:
             log.info("samples were dropped: %s", error)
 
