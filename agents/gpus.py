@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pynvml
 
@@ -15,78 +15,90 @@ from agents.wire import GpuUsage
 from domain.values.topology import model_of
 
 log = logging.getLogger(__name__)
-_SHARED_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_T = TypeVar("_T")
+_SHARED_NODES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools")
 FAKE_MEMORY_BYTES = 80 * 2**30
-_lock = threading.Lock()  # one thread at a time asks: drivers serialise it anyway, some badly
+_NOT_HERE = (
+    pynvml.NVML_ERROR_NOT_SUPPORTED,  # this GPU does not have it
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,  # this driver does not have it
+    pynvml.NVML_ERROR_NO_PERMISSION,
+)
+_reading = threading.Lock()
 
 
-def discover(fake: Sequence[str], node: str) -> tuple[Gpu, ...]:
-    """Pretended GPUs if any are asked for, else those that answer NVML, else none.
-
-    One that does not answer (fallen off the bus, in error) is left out and said aloud.
-    """
+def discover(fake: Sequence[str], node: str, dev: Path = Path("/dev")) -> tuple[Gpu, ...]:
+    """Pretended GPUs if any are asked for, else those that NVML can read, else none."""
     if fake:
         return tuple(
             Gpu(f"FAKE-{node}-{number}", model, FAKE_MEMORY_BYTES, index=number, fake=True)
             for number, model in enumerate(fake)
         )
-    with _lock:
+    with _reading:
         try:
             pynvml.nvmlInit()
             count = pynvml.nvmlDeviceGetCount()
-        except pynvml.NVMLError as error:
+        except pynvml.NVMLError_LibraryNotFound as error:
             log.info("no GPUs: NVML says: %s", error)
             return ()
-        found = [_read(number) for number in range(count)]
+        except pynvml.NVMLError as error:
+            log.warning("no GPUs, though NVML is installed; it says: %s", error)
+            return ()
+        found = [_read(number, dev) for number in range(count)]
     return tuple(gpu for gpu in found if gpu is not None)
 
 
-def _read(number: int) -> Gpu | None:
+def usage(gpus: Iterable[Gpu]) -> tuple[GpuUsage, ...]:
+    """What real GPUs do now; what cannot be read is left out, a pretended one does nothing.
+
+    A broken GPU can hold a call for minutes: meanwhile others get no answer instead of waiting.
+    """
+    if not _reading.acquire(blocking=False):
+        return ()
+    try:
+        found = [_use(gpu) for gpu in gpus if not gpu.fake]
+    finally:
+        _reading.release()
+    return tuple(use for use in found if use is not None)
+
+
+def _read(number: int, dev: Path) -> Gpu | None:
+    """One GPU as it is offered; None, and why in the log, if no job could use it."""
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
-        name = _text(pynvml.nvmlDeviceGetName(handle))
-        memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except (pynvml.NVMLError, UnicodeDecodeError) as error:
-        log.warning("GPU %d is left out: %s", number, error)
+        if _if_any(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]):
+            log.warning("GPU %d is cut into MIG instances, which jobs cannot be given yet", number)
+            return None
+        name = str(pynvml.nvmlDeviceGetName(handle))
+        memory = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+        minor = _if_any(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)))
+        uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+    except pynvml.NVMLError as error:
+        log.warning("GPU %d is left out: NVML says: %s", number, error)
         return None
-    own = Path(f"/dev/nvidia{_minor(handle, number)}")
-    nodes = [path for path in (own, *map(Path, _SHARED_NODES)) if path.exists()]
-    return Gpu(uuid, model_of(name), memory, tuple(nodes), number)
+    if minor is None:  # its index may be another GPU's number: rather no device file than that
+        log.warning("GPU %d does not tell its device file: only containers can use it", number)
+    nodes = (dev / name for name in (f"nvidia{minor}", *_SHARED_NODES) if minor is not None)
+    there = tuple(path for path in nodes if path.exists())
+    return Gpu(uuid, model_of(name), memory or 0, there, index=number)
 
 
-def _minor(handle: Any, number: int) -> int:
-    """The number of the device file; that of the GPU where it is not told."""
-    try:
-        return int(pynvml.nvmlDeviceGetMinorNumber(handle))
-    except pynvml.NVMLError:
-        return number
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def usage(gpus: Iterable[Gpu]) -> tuple[GpuUsage, ...]:
-    """What real GPUs do now; one that cannot be read is left out, a pretended one does nothing.
-
-    A GPU cut up by MIG tells no utilisation of the whole: it counts as 0 there.
-    """
-    with _lock:
-        found = [_usage(gpu) for gpu in gpus if not gpu.fake]
-    return tuple(used for used in found if used is not None)
-
-
-def _usage(gpu: Gpu) -> GpuUsage | None:
+def _use(gpu: Gpu) -> GpuUsage | None:
+    """What one GPU does now; None if it answers nothing."""
     try:
         handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.id.encode())
-        used = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        busy = _if_any(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+        used = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used))
     except pynvml.NVMLError as error:
         log.warning("GPU %s cannot be read: %s", gpu.id, error)
         return None
+    return GpuUsage(gpu.id, busy, used)
+
+
+def _if_any(read: Callable[[], _T]) -> _T | None:
+    """What `read` says, or None where the GPU, its driver or our rights do not offer it."""
     try:
-        busy = int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        return read()
     except pynvml.NVMLError as error:
-        log.debug("GPU %s tells no utilisation: %s", gpu.id, error)
-        busy = 0
-    return GpuUsage(gpu.id, min(100, busy), used)
+        if error.value in _NOT_HERE:
+            return None
+        raise

@@ -6,10 +6,13 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
+import msgspec
+
 from agents import gpus
 from agents.cell import Cell, CellError
 from agents.known import Seat
 from agents.reconcile import Phase
+from agents.runner import Gpu
 from agents.wire import Sample, SeatKey
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class Sampler:
         """Look at the seats, if it is time again."""
         if now - self._sampled_us < SAMPLE_US:
             return
-        samples = []
+        samples: list[tuple[Sample, tuple[Gpu, ...]]] = []
         for key, seat in seats.items():
             if seat.runner is None or seat.local.phase is not Phase.RUNNING:
                 continue
@@ -39,14 +42,16 @@ class Sampler:
                 continue
             if seat.cpu_us is not None and self._sampled_us:
                 milli = max(0, used.cpu_us - seat.cpu_us) * 1000 // (now - self._sampled_us)
-                samples.append(Sample(*key, milli, used.memory_bytes, gpus.usage(seat.spec.gpus)))
+                samples.append((Sample(*key, milli, used.memory_bytes), seat.spec.gpus))
             seat.cpu_us = used.cpu_us
         self._sampled_us = now
         if samples:
             self._workers.submit(self._send, samples)
 
-    def _send(self, samples: list[Sample]) -> None:
+    def _send(self, samples: list[tuple[Sample, tuple[Gpu, ...]]]) -> None:
+        """Read the GPUs too, here in a worker: a broken one can hold the call."""
+        whole = [msgspec.structs.replace(own, gpus=gpus.usage(used)) for own, used in samples]
         try:
-            self._cell.send_samples(self._node, self._boot, samples)
+            self._cell.send_samples(self._node, self._boot, whole)
         except CellError as error:
             log.info("samples were dropped: %s", error)

@@ -1,61 +1,108 @@
-/* libnvidia-ml.so.1 for tests: the calls the agent makes, with the figures and the faults that
- * SHIM_GPUS names, one letter a GPU: "g" is well, "l" lost, "u" tells no utilisation (MIG),
- * "m" no minor number, "d" dies after it was found, "n" has a name that is not text. */
+/* A stand-in for libnvidia-ml.so.1: GPUs by kind, listed in NVML_SHIM, such as "good,lost,mig".
+ *
+ *   good   answers all           lost   fell off the bus: answers nothing
+ *   bare   knows no memory, utilisation or device number     mig   cut into MIG instances
+ *   dying  good when it is listed, lost when it is looked up later
+ *   nouuid its identity cannot be read
+ * NVML_SHIM=driver: nvmlInit itself fails. nvmlDeviceGetMigMode is missing with NVML_SHIM_OLD
+ * defined at compile time, as in an old driver.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, GPU_IS_LOST = 15 };
-typedef struct { unsigned long long total, free, used; } memory_t;
-typedef struct { unsigned int gpu, memory; } utilization_t;
+enum { OK = 0, BAD = 2, UNSUPPORTED = 3, NOT_FOUND = 6, NO_DRIVER = 9, LOST = 15, UNKNOWN = 999 };
+#define LARGEST 16
 
-static int asked[64];
+struct memory { unsigned long long total, free, used; };
+struct utilization { unsigned gpu, memory; };
+typedef const char *device;
 
-static const char *gpus(void) {
-    const char *found = getenv("SHIM_GPUS");
-    return found ? found : "";
-}
-static char kind(void *device) { return gpus()[(size_t)device - 1]; }
-static int number(void *device) { return (int)(size_t)device - 1; }
+static char text[256];
+static device kinds[LARGEST];
+static unsigned count;
 
-int nvmlInit_v2(void) { return strcmp(gpus(), "none") ? SUCCESS : 9; /* driver not loaded */ }
-int nvmlInitWithFlags(unsigned int flags) { (void)flags; return nvmlInit_v2(); }
-const char *nvmlErrorString(int result) { return result == GPU_IS_LOST ? "GPU is lost" : "fault"; }
-int nvmlDeviceGetCount_v2(unsigned int *count) {
-    *count = (unsigned int)strlen(gpus());
-    return SUCCESS;
+int nvmlInitWithFlags(unsigned flags)
+{
+    const char *given = getenv("NVML_SHIM");
+    (void)flags;
+    count = 0;
+    snprintf(text, sizeof text, "%s", given ? given : "");
+    if (!strcmp(text, "driver"))
+        return NO_DRIVER;
+    for (char *kind = strtok(text, ","); kind && count < LARGEST; kind = strtok(NULL, ","))
+        kinds[count++] = kind;
+    return OK;
 }
-int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
-    *device = (void *)(size_t)(index + 1);
-    return gpus()[index] == 'l' ? GPU_IS_LOST : SUCCESS;
+
+int nvmlDeviceGetCount_v2(unsigned *found)
+{
+    *found = count;
+    return OK;
 }
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
-    int index;
-    if (sscanf(uuid, "GPU-shim-%d", &index) != 1) return NOT_FOUND;
-    *device = (void *)(size_t)(index + 1);
-    return kind(*device) == 'd' ? GPU_IS_LOST : SUCCESS;
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, device *found)
+{
+    if (index >= count)
+        return BAD;
+    *found = kinds[index];
+    return strcmp(kinds[index], "lost") ? OK : LOST;
 }
-int nvmlDeviceGetUUID(void *device, char *text, unsigned int length) {
-    snprintf(text, length, "GPU-shim-%d", number(device));
-    return SUCCESS;
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, device *found)
+{
+    unsigned index;
+    if (sscanf(uuid, "GPU-%u", &index) != 1 || index >= count)
+        return NOT_FOUND;
+    *found = kinds[index];
+    return strcmp(kinds[index], "dying") ? OK : LOST;
 }
-int nvmlDeviceGetName(void *device, char *text, unsigned int length) {
-    snprintf(text, length, kind(device) == 'n' ? "\xff\xfe" : "NVIDIA H100 80GB HBM3");
-    return SUCCESS;
+
+static unsigned index_of(device gpu)
+{
+    unsigned index = 0;
+    while (index < count && kinds[index] != gpu)
+        index++;
+    return index;
 }
-int nvmlDeviceGetMinorNumber(void *device, unsigned int *minor) {
-    *minor = (unsigned int)number(device);
-    return kind(device) == 'm' ? NOT_SUPPORTED : SUCCESS;
+
+int nvmlDeviceGetUUID(device gpu, char *uuid, unsigned size)
+{
+    snprintf(uuid, size, "GPU-%u", index_of(gpu));
+    return strcmp(gpu, "nouuid") ? OK : UNKNOWN;
 }
-int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
+
+int nvmlDeviceGetName(device gpu, char *name, unsigned size)
+{
+    snprintf(name, size, "%s", strcmp(gpu, "bare") ? "NVIDIA A100-SXM4-80GB" : "NVIDIA GB200");
+    return OK;
+}
+
+int nvmlDeviceGetMinorNumber(device gpu, unsigned *minor)
+{
+    *minor = count - 1 - index_of(gpu); /* on purpose not the index */
+    return strcmp(gpu, "bare") ? OK : UNSUPPORTED;
+}
+
+int nvmlDeviceGetMemoryInfo(device gpu, struct memory *memory)
+{
     memory->total = 80ULL << 30;
     memory->used = 1ULL << 30;
     memory->free = memory->total - memory->used;
-    return asked[number(device)]++, SUCCESS;
+    return strcmp(gpu, "bare") ? OK : UNSUPPORTED;
 }
-int nvmlDeviceGetUtilizationRates(void *device, utilization_t *rates) {
-    rates->gpu = 42;
-    rates->memory = 7;
-    return kind(device) == 'u' ? NOT_SUPPORTED : SUCCESS;
+
+int nvmlDeviceGetUtilizationRates(device gpu, struct utilization *rates)
+{
+    rates->gpu = 91;
+    rates->memory = 12;
+    return strcmp(gpu, "bare") ? OK : UNSUPPORTED;
 }
-int nvmlShutdown(void) { return SUCCESS; }
+
+#ifndef NVML_SHIM_OLD
+int nvmlDeviceGetMigMode(device gpu, unsigned *current, unsigned *pending)
+{
+    *current = *pending = !strcmp(gpu, "mig");
+    return strcmp(gpu, "bare") ? OK : UNSUPPORTED;
+}
+#endif

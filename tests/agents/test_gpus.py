@@ -1,4 +1,4 @@
-"""GPUs through NVML: a real library is loaded, made here, with the faults that drivers show."""
+"""GPUs through the real NVML binding, over a shared library of our own in place of NVIDIA's."""
 
 from __future__ import annotations
 
@@ -7,96 +7,147 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents import gpus
 from tests.real_parts import need
 
-ASK = """
-import json, logging, sys
-from concurrent.futures import ThreadPoolExecutor
+SHIM = Path(__file__).with_name("nvml_shim.c")
+LOOK = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+import msgspec
 from agents import gpus
-logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-found = gpus.discover((), "node")
-with ThreadPoolExecutor(8) as pool:
-    [used, *others] = pool.map(lambda _: gpus.usage(found), range(40))
-assert all(other == used for other in others)
-print(json.dumps({
-    "gpus": [[g.id, g.model, g.memory_bytes, g.index] for g in found],
-    "usage": [[u.device, u.util_percent, u.memory_bytes] for u in used],
-}))
+found = gpus.discover((), "node-1", Path(sys.argv[1]))
+used = msgspec.json.decode(msgspec.json.encode(gpus.usage(found)))
+print(json.dumps({"gpus": [asdict(gpu) for gpu in found], "used": used}, default=str))
 """
-GIB = 2**30
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with libnvidia-ml.so.1."""
-    compiler = shutil.which("gcc")
-    need(compiler is not None, "no C compiler (gcc)")
-    folder = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).with_name("nvml_shim.c")
-    words = [str(compiler), "-Wall", "-Werror", "-shared", "-fPIC", str(source)]
-    subprocess.run([*words, "-o", str(folder / "libnvidia-ml.so.1")], check=True)
+    """The folder that holds the stand-in library."""
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+def build(folder: Path, *options: str) -> Path:
+    need(shutil.which("gcc") is not None, "gcc is not installed")
+    target = str(folder / "libnvidia-ml.so.1")
+    words = ["gcc", "-shared", "-fPIC", "-Wall", "-Werror", *options, "-o", target, str(SHIM)]
+    subprocess.run(words, check=True)
     return folder
 
 
-def ask(library: Path | None, shim: str) -> tuple[dict[str, Any], str]:
-    """What the agent makes of such GPUs, in a process of its own, and what it said."""
-    env = {**os.environ, "SHIM_GPUS": shim, "LD_LIBRARY_PATH": str(library or "/nowhere")}
+def environment(library: Path, kinds: str) -> dict[str, str]:
+    return {**os.environ, "LD_LIBRARY_PATH": str(library), "NVML_SHIM": kinds}
+
+
+def look(library: Path, kinds: str, dev: Path) -> tuple[dict[str, Any], str]:
+    """What the agent finds on a machine with such GPUs, and what it says aloud."""
     done = subprocess.run(
-        [sys.executable, "-c", ASK], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOOK, str(dev)],
+        env=environment(library, kinds),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
 
-def test_gpus_are_found_with_their_figures(library: Path) -> None:
-    told, _ = ask(library, "gg")
-    assert told["gpus"] == [[f"GPU-shim-{n}", "H100", 80 * GIB, n] for n in (0, 1)]
-    assert told["usage"] == [[f"GPU-shim-{n}", 42, GIB] for n in (0, 1)]
+def test_gpus_are_read_with_their_own_device_files(library: Path, tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl"):
+        (tmp_path / name).touch()
+    found, said = look(library, "good,good", tmp_path)
+    common = {"model": "A100", "memory_bytes": 80 * 2**30, "fake": False}
+    control = str(tmp_path / "nvidiactl")
+    assert found["gpus"] == [
+        {"id": "GPU-0", "nodes": [str(tmp_path / "nvidia1"), control], "index": 0, **common},
+        {"id": "GPU-1", "nodes": [str(tmp_path / "nvidia0"), control], "index": 1, **common},
+    ]
+    assert found["used"] == [
+        {"device": f"GPU-{n}", "util_percent": 91, "memory_bytes": 2**30} for n in (0, 1)
+    ]
+    assert said == ""
 
 
-@pytest.mark.parametrize(
-    ("shim", "found", "used", "said"),
-    [
-        ("lg", ["GPU-shim-1"], ["GPU-shim-1"], "GPU 0 is left out"),
-        ("gn", ["GPU-shim-0"], ["GPU-shim-0"], "GPU 1 is left out"),
-        ("dg", ["GPU-shim-0", "GPU-shim-1"], ["GPU-shim-1"], "GPU-shim-0 cannot be read"),
-        ("mg", ["GPU-shim-0", "GPU-shim-1"], ["GPU-shim-0", "GPU-shim-1"], ""),
-        ("ll", [], [], "GPU 1 is left out"),
-        ("", [], [], ""),
-        ("none", [], [], "no GPUs"),
-    ],
-)
-def test_one_that_fails_hides_no_other(
-    library: Path, shim: str, found: list[str], used: list[str], said: str
+@pytest.mark.parametrize("broken", ["lost", "nouuid", "mig"])
+def test_one_gpu_that_cannot_be_used_hides_no_other(
+    library: Path, tmp_path: Path, broken: str
 ) -> None:
-    told, log = ask(library, shim)
-    assert [gpu[0] for gpu in told["gpus"]] == found
-    assert [gpu[0] for gpu in told["usage"]] == used
-    assert said in log
-    assert "Traceback" not in log
+    found, said = look(library, f"good,{broken},good", tmp_path)
+    assert [gpu["id"] for gpu in found["gpus"]] == ["GPU-0", "GPU-2"]
+    assert [gpu["index"] for gpu in found["gpus"]] == [0, 2]
+    assert [use["device"] for use in found["used"]] == ["GPU-0", "GPU-2"]
+    assert "GPU 1 is" in said
 
 
-def test_a_gpu_cut_by_mig_still_tells_its_memory(library: Path) -> None:
-    told, _ = ask(library, "u")
-    assert told["usage"] == [["GPU-shim-0", 0, GIB]]
+def test_what_a_gpu_does_not_tell_is_absent(library: Path, tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl"):
+        (tmp_path / name).touch()
+    found, said = look(library, "bare,good", tmp_path)
+    [bare, good] = found["gpus"]
+    assert (bare["model"], bare["memory_bytes"], bare["nodes"]) == ("GB200", 0, [])
+    assert found["used"][0] == {"device": "GPU-0"}
+    assert good["nodes"] == [str(tmp_path / "nvidia0"), str(tmp_path / "nvidiactl")]
+    assert "device file" in said
 
 
-def test_without_the_library_there_are_none() -> None:
-    if Path("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1").exists():
-        pytest.skip("this machine has the real library")
-    told, log = ask(None, "gg")
-    assert told == {"gpus": [], "usage": []}
-    assert "no GPUs" in log
+def test_a_gpu_lost_while_it_is_used_leaves_the_others_usage(library: Path, tmp_path: Path) -> None:
+    found, said = look(library, "dying,good", tmp_path)
+    assert len(found["gpus"]) == 2
+    assert [use["device"] for use in found["used"]] == ["GPU-1"]
+    assert "GPU-0 cannot be read" in said
 
 
-def test_pretended_gpus_keep_their_ids_and_use_nothing() -> None:
-    first, again = (gpus.discover(("A100", "H100"), "node") for _ in range(2))
-    assert first == again
-    assert [(gpu.model, gpu.fake) for gpu in first] == [("A100", True), ("H100", True)]
-    assert gpus.usage(first) == ()
+def test_a_driver_too_old_for_mig_is_fine(tmp_path: Path) -> None:
+    found, _ = look(build(tmp_path, "-DNVML_SHIM_OLD"), "good", tmp_path)
+    assert [gpu["id"] for gpu in found["gpus"]] == ["GPU-0"]
+
+
+def test_without_a_driver_there_are_no_gpus_and_it_is_said(library: Path, tmp_path: Path) -> None:
+    found, said = look(library, "driver", tmp_path)
+    assert found == {"gpus": [], "used": []}
+    assert "Driver Not Loaded" in said
+
+
+def test_a_library_that_does_not_load_is_like_none(tmp_path: Path) -> None:
+    (tmp_path / "libnvidia-ml.so.1").write_text("not a library")
+    found, said = look(tmp_path, "good", tmp_path)
+    assert found == {"gpus": [], "used": []}
+    assert said == "", "most machines have none: nothing to warn of"
+
+
+def test_the_agent_registers_what_nvml_found(library: Path, tmp_path: Path) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    class Cell(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_error(403)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the test looks at the bodies."""
+
+    with HTTPServer(("127.0.0.1", 0), Cell) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = ["--url", f"http://127.0.0.1:{server.server_port}", "--token", "t"]
+        words += ["--data", str(tmp_path), "--runners", "process"]
+        done = subprocess.run(
+            [sys.executable, "-m", "agents", *words],
+            env=environment(library, "good,lost,bare"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server.shutdown()
+    assert "the cell refuses this agent" in done.stderr
+    assert bodies[0]["devices"] == [
+        {"id": "GPU-0", "model": "A100", "memory_bytes": 80 * 2**30},
+        {"id": "GPU-2", "model": "GB200", "memory_bytes": 0},
+    ]
