@@ -34,6 +34,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Session:
+    """A node's claim to its lease (`infra.leases`), checked in the transaction of an append."""
+
+    node: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was answered to a keyed command, saved with its events."""
 
@@ -67,7 +75,7 @@ class Datastore(PostgresDatastore):
 
 
 class Recorder(PostgresApplicationRecorder):
-    """Appends with a time of recording, an epoch check and a saved answer in one transaction."""
+    """Appends with a time of recording, checks of claims and a saved answer in one transaction."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__(datastore, events_table_name="stored_events")
@@ -94,15 +102,20 @@ class Recorder(PostgresApplicationRecorder):
         ).format(table=table)
 
     def append(
-        self, rows: Sequence[StoredEvent], epoch: Epoch | None, answer: Answer | None
+        self,
+        rows: Sequence[StoredEvent],
+        epoch: Epoch | None,
+        answer: Answer | None,
+        session: Session | None,
     ) -> tuple[list[int], int]:
         """Record rows, all or none; returns their positions and the time of recording.
 
         Raises psycopg errors through the library's: IntegrityError for a taken version or key,
-        InternalError with SQLSTATE CP001 for an epoch that is over, OperationalError.
+        InternalError with SQLSTATE CP001 for an epoch that is over and CP002 for a session that
+        is, OperationalError.
         """
         with self.datastore.get_connection() as connection, connection.transaction():
-            return self._append_rows(connection, rows, epoch, answer)
+            return self._append_rows(connection, rows, epoch, answer, session)
 
     def _append_rows(
         self,
@@ -110,12 +123,15 @@ class Recorder(PostgresApplicationRecorder):
         rows: Sequence[StoredEvent],
         epoch: Epoch | None,
         answer: Answer | None,
+        session: Session | None,
     ) -> tuple[list[int], int]:
         with connection.pipeline() as pipeline, connection.cursor(row_factory=tuple_row) as cursor:
             self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
             self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
             if epoch is not None:
                 cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+            if session is not None:
+                cursor.execute("SELECT assert_session(%s, %s)", (session.node, session.name))
             cursor.execute(
                 self._append,
                 (
