@@ -29,6 +29,7 @@ from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
 from domain.values.topology import Device, Location, model_of
 from infra import joblogs, leases
+from infra.recorder import Session
 from infra.store import stream_of
 from projections import seats as seat_view
 from projections.seats import Order
@@ -163,7 +164,12 @@ def register(body: RegisterBody, caller: Agent) -> Registration:
     offer = replace(offer, boot=session)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", offer.node)
     _, recorded = cell.store.execute(
-        stream, nodes.evolve, None, lambda state: nodes.register(state, offer), meta
+        stream,
+        nodes.evolve,
+        None,
+        lambda state: nodes.register(state, offer),
+        meta,
+        session=Session(offer.node, session),
     )
     if recorded:
         cell.wait_for(recorded[-1].position)

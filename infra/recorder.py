@@ -33,6 +33,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Session:
+    """A node's claim to its lease (`infra.leases`), checked in the transaction of an append."""
+
+    node: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was answered to a keyed command, saved with its events."""
 
@@ -54,6 +62,7 @@ class Append:
     rows: Sequence[StoredEvent]
     epoch: Epoch | None
     answer: Answer | None
+    session: Session | None = None
     outcome: Positions | BaseException | None = field(default=None, init=False)
 
     def result(self) -> Positions:
@@ -87,7 +96,7 @@ class Datastore(PostgresDatastore):
 
 
 class Recorder(PostgresApplicationRecorder):
-    """Appends with a time of recording, an epoch check and a saved answer in one transaction."""
+    """Appends with a time of recording, checks of claims and a saved answer in one transaction."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__(datastore, events_table_name="stored_events")
@@ -117,7 +126,7 @@ class Recorder(PostgresApplicationRecorder):
         """Record the rows of all in one transaction; each one's positions and time of recording.
 
         Raises the library's errors: IntegrityError for a taken version or key, InternalError
-        with SQLSTATE CP001 for an epoch that is over, OperationalError.
+        with SQLSTATE CP001 for an epoch and CP002 for a session that is over, OperationalError.
         """
         rows = [row for item in appends for row in item.rows]
         with (
@@ -130,6 +139,8 @@ class Recorder(PostgresApplicationRecorder):
                 self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
                 for epoch in dict.fromkeys(item.epoch for item in appends if item.epoch):
                     cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+                for session in dict.fromkeys(item.session for item in appends if item.session):
+                    cursor.execute("SELECT assert_session(%s, %s)", (session.node, session.name))
             # Not in the pipeline: psycopg 3.3 may wait there for ever for the answer to a command
             # that is larger than the socket's buffer, and was sent in part.
             cursor.execute(

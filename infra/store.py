@@ -14,7 +14,7 @@ from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from infra.codec import from_stored, to_stored
 from infra.commits import GroupCommit
-from infra.recorder import Answer, Append, Datastore, Epoch, Recorder
+from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
 State = TypeVar("State")
 
@@ -65,10 +65,11 @@ class Log(ABC):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         """Record all changes in one transaction, or none.
 
-        Raises VersionConflict, KeyTaken, StaleWriter (the epoch is over) or Unavailable.
+        Raises VersionConflict, KeyTaken, StaleWriter (a claim is over) or Unavailable.
         """
 
     @abstractmethod
@@ -115,6 +116,7 @@ class Log(ABC):
         *,
         epoch: Epoch | None = None,
         answer: Callable[[State], Answer | None] = lambda _: None,
+        session: Session | None = None,
     ) -> tuple[State, list[Recorded]]:
         """Decide on an aggregate's state and append; decide anew if a rival was first.
 
@@ -128,7 +130,8 @@ class Log(ABC):
                 state = evolve(state, cast(AnyEvent, event))
             change = Change(stream, version, events, meta)
             try:
-                return state, self.append([change], epoch=epoch, answer=answer(state))
+                saved = answer(state)
+                return state, self.append([change], epoch=epoch, answer=saved, session=session)
             except VersionConflict:
                 if not left:
                     raise
@@ -151,6 +154,7 @@ class Store(Log):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         number = epoch.number if epoch else None
         planned = [
@@ -163,7 +167,7 @@ class Store(Log):
         rows = [
             to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
         ]
-        item = Append(rows, epoch, answer)
+        item = Append(rows, epoch, answer, session)
         positions, at = _guarded(lambda: self._commits.append(item))
         return [
             Recorded(position, c.stream, version, at, c.meta, number, event)
@@ -249,6 +253,8 @@ def _persistence(error: PersistenceError) -> Exception:
     state = cause.sqlstate if cause is not None else None
     if state == "CP001":
         return StaleWriter("stale_epoch", "another leader has taken over")
+    if state == "CP002":
+        return StaleWriter("stale_lease", "the node's lease was lost meanwhile: register again")
     if state == "22P05" or state == "22021":
         return Invalid("bad_text", "no NUL or broken characters in texts", field="body")
     if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):

@@ -15,7 +15,7 @@ from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.values.ids import JobId, NodeId, ProjectId
 from domain.values.resources import Resources
-from infra.recorder import Answer, Epoch
+from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, Store, stream_of
 from processors.scheduler import ROLE, Scheduler
 
@@ -34,8 +34,9 @@ class Busy(Store):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
-        recorded = super().append(changes, epoch=epoch, answer=answer)
+        recorded = super().append(changes, epoch=epoch, answer=answer, session=session)
         if epoch is not None and self.ending:
             job, self.ending = self.ending, ""
             end_seat(self, job)

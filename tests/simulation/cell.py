@@ -25,6 +25,7 @@ from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.values.ids import JobId, NodeId, make_id
 from domain.values.time import MILLISECOND, SECOND
+from infra.recorder import Session
 from infra.store import Change, Log, stream_of
 from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
@@ -128,6 +129,7 @@ class CellApi:
             None,
             lambda state: nodes.register(state, offer),
             meta,
+            session=Session(offer.node, session),
         )
         reply(wire.Registered(wire.Lease(nonce, TTL_MS), self._log.now()))
 

@@ -9,7 +9,7 @@ from random import Random
 from domain.errors import Unavailable
 from domain.event import Recorded, StreamId
 from domain.values.time import MILLISECOND
-from infra.recorder import Answer, Epoch
+from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, Log, Saved
 from tests.simulation.loop import Crashed, Loop
 
@@ -47,6 +47,7 @@ class Database(Log):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         if not any(change.events for change in changes):
             return []
@@ -54,7 +55,7 @@ class Database(Log):
         self._stand_still()
         self._die(trouble.crash_before, "before its commit")
         self._reach()
-        recorded = self._log.append(changes, epoch=epoch, answer=answer)
+        recorded = self._log.append(changes, epoch=epoch, answer=answer, session=session)
         self._die(trouble.crash_after, "after its commit")
         if self._happens(trouble.unknown):
             raise Unavailable("database_unavailable", "the connection broke at the commit")

@@ -32,6 +32,7 @@ class Guard(StrEnum):
     SURVIVORS = "a gang is released only after its last seat ended"
     SEAT_BOOT = "a seat belongs to the boot it was granted to"
     SESSION = "a boot whose lease was lost gets another session"
+    REGISTRATION = "a node's offer is recorded only while its session holds the lease"
     ORDER_BOOT = "a boot is given its own orders only"
     RECORD_FIRST = "an agent writes a seat down before it starts it"
     NOT_LISTED = "an agent kills what the cell does not list"

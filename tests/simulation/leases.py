@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from domain.errors import Conflict, StaleWriter
 from infra.leases import MARGIN_MS
+from infra.recorder import Session
 
 
 @dataclass
@@ -66,6 +67,11 @@ class MemoryLeases:
         """The session of this boot of the node; the boot itself where it holds no lease."""
         row = self.rows.get(node)
         return row.session if row is not None and row.boot == boot else boot
+
+    def holds(self, session: Session) -> bool:
+        """Whether the node's lease is that session's, as `assert_session` sees it."""
+        row = self.rows.get(session.node)
+        return row is not None and row.session == session.name and not row.lost
 
     def expire(self) -> list[tuple[str, str]]:
         """Close leases that ran out; all (node, session) whose loss is not settled yet."""

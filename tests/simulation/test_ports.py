@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from domain.errors import Conflict, StaleWriter
+from domain.errors import Conflict, Refusal, StaleWriter
+from domain.event import Meta
+from domain.project.events import Created
+from domain.values.ids import ProjectId
 from infra import leases
+from infra.recorder import Answer, Session
+from infra.store import Change, KeyTaken, Log, Store, VersionConflict, stream_of
 from tests.simulation.leases import MemoryLeases
+from tests.simulation.log import MemoryLog
 
 TTL_MS = 20_000
+STREAM = stream_of("project", "ml")
+CREATED = Created(ProjectId("ml"), "")
+META = Meta("ada", "command:1", "trace-1", "ml")
 
 
 class Leases(Protocol):
@@ -64,13 +73,27 @@ class InMemory(MemoryLeases):
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def port(request: pytest.FixtureRequest) -> Iterator[Leases]:
+def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Leases, Log]]:
     if request.param == "memory":
-        yield InMemory()
+        port = InMemory()
+        log = MemoryLog(lambda: port.now)
+        log.holds = port.holds
+        yield port, log
         return
     dsn: str = request.getfixturevalue("dsn")
+    store: Store = request.getfixturevalue("store")
     with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
-        yield InPostgres(connection)
+        yield InPostgres(connection), store
+
+
+@pytest.fixture
+def port(cell: tuple[Leases, Log]) -> Leases:
+    return cell[0]
+
+
+@pytest.fixture
+def log(cell: tuple[Leases, Log]) -> Log:
+    return cell[1]
 
 
 def _lose(port: Leases) -> list[tuple[str, str]]:
@@ -146,3 +169,51 @@ def test_a_nonce_works_once_more_and_no_older_one_does(port: Leases) -> None:
             port.renew("n", "boot", stale, "e", TTL_MS)
     with pytest.raises(StaleWriter):
         port.renew("n", "other", "d", "e", TTL_MS)
+
+
+def _refused(log: Log, kind: type[Refusal], changes: list[Change], **claims: Any) -> None:
+    """The append is refused, and nothing of it is recorded."""
+    before = log.head()
+    with pytest.raises(kind):
+        log.append(changes, **claims)
+    assert log.head() == before
+
+
+def test_an_append_states_the_version_it_follows(log: Log) -> None:
+    [first] = log.append([Change(STREAM, 0, [CREATED], META)])
+    other = stream_of("project", "other")
+    rivals = [Change(other, 0, [CREATED], META), Change(STREAM, 0, [CREATED], META)]
+    _refused(log, VersionConflict, rivals)
+    [second] = log.append([Change(STREAM, 1, [CREATED], META)])
+    assert second.position > first.position
+    assert log.read(first.position) == log.stream(STREAM, 1) == [second]
+
+
+def test_a_key_is_answered_once(log: Log) -> None:
+    answer = Answer("ada", "key-1", "f1", 201, b"{}")
+    [recorded] = log.append([Change(STREAM, 0, [CREATED], META)], answer=answer)
+    saved = log.recall("ada", "key-1")
+    assert saved is not None
+    assert (saved.fingerprint, saved.position) == ("f1", recorded.position)
+    assert log.recall("ben", "key-1") is None
+    _refused(log, KeyTaken, [Change(STREAM, 1, [CREATED], META)], answer=answer)
+
+
+def test_an_epoch_that_is_over_cannot_write(log: Log) -> None:
+    first, second = log.take_role("scheduler", "a"), log.take_role("scheduler", "b")
+    _refused(log, StaleWriter, [Change(STREAM, 0, [CREATED], META)], epoch=first)
+    [recorded] = log.append([Change(STREAM, 0, [CREATED], META)], epoch=second)
+    assert recorded.epoch == second.number
+
+
+def test_a_session_that_is_over_cannot_write(log: Log, port: Leases) -> None:
+    first = Session("n", port.take("n", "boot", "a" * 20, TTL_MS))
+    log.append([Change(STREAM, 0, [CREATED], META)], session=first)
+    port.run_out()
+    log.append([Change(STREAM, 1, [CREATED], META)], session=first)  # nobody saw it run out
+    _lose(port)
+    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=first)
+    second = Session("n", port.take("n", "boot", "b" * 20, TTL_MS))
+    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=first)
+    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=Session("m", "x"))
+    log.append([Change(STREAM, 2, [CREATED], META)], session=second)

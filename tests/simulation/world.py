@@ -73,6 +73,7 @@ class World:
         self._projecting = False
         early = WAIT_WITHOUT_GUARD_MS if Guard.LEASE_WAIT in off else None
         self.leases = MemoryLeases(self.log.now, early, sessions=Guard.SESSION not in off)
+        self.log.holds = self.leases.holds
         self.views = LiveViews(self.log, lambda concerned: self.cell.changed(concerned))
         database = Database(
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
