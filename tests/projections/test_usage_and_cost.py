@@ -166,7 +166,7 @@ STORIES = st.builds(
     st.lists(held(), max_size=8),
     st.lists(st.tuples(TIMES, PRICES), max_size=4).map(lambda p: sorted(p, key=lambda x: x[0])),
 )
-LAW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
