@@ -127,8 +127,8 @@ class Kept(BaseModel):
 
 class GpuSample(Body):
     device: Annotated[StrictStr, Field(max_length=128)]
-    util_percent: Annotated[StrictInt, Field(ge=0, le=100)]
-    memory_bytes: Amount
+    util_percent: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
+    memory_bytes: Amount | None = None
 
 
 class SampleBody(Body):
@@ -306,7 +306,9 @@ def samples(body: SamplesBody, caller: Agent) -> Response:
                     seat.job,
                     sample.cpu_milli,
                     sample.memory_bytes,
-                    msgspec.json.encode([gpu.model_dump() for gpu in sample.gpus]).decode(),
+                    msgspec.json.encode(
+                        [gpu.model_dump(exclude_none=True) for gpu in sample.gpus]
+                    ).decode(),
                 ),
             )
     return Response(status_code=204)

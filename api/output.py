@@ -22,6 +22,8 @@ from projections import jobs as job_view
 
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 CHUNK = 256 * 1024
+EVENT_BYTES = 12 * 1024
+"""At most in one event: who is cut off loses what came of an unfinished event, and asks again."""
 POLL_SECONDS = 1.0
 
 
@@ -96,9 +98,10 @@ async def _as_text(output: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _as_events(output: AsyncIterator[bytes], offset: int) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     async for piece in output:
-        if piece:
-            offset += len(piece)
-            yield b"id: %d\ndata: %s\n\n" % (offset, base64.b64encode(piece))
-        else:
+        for start in range(0, len(piece), EVENT_BYTES):
+            part = piece[start : start + EVENT_BYTES]
+            offset += len(part)
+            yield b"id: %d\ndata: %s\n\n" % (offset, base64.b64encode(part))
+        if not piece:
             yield HEARTBEAT
     yield b"event: end\ndata: \n\n"

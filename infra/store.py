@@ -13,7 +13,8 @@ from eventsourcing.persistence import IntegrityError, PersistenceError
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from infra.codec import from_stored, to_stored
-from infra.recorder import Answer, Datastore, Epoch, Recorder, Session
+from infra.commits import GroupCommit
+from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
 State = TypeVar("State")
 
@@ -145,6 +146,7 @@ class Store(Log):
             dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
         )
         self._recorder = _guarded(lambda: Recorder(self._datastore))
+        self._commits = GroupCommit(self._recorder.append_all)
 
     def append(
         self,
@@ -165,7 +167,8 @@ class Store(Log):
         rows = [
             to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
         ]
-        positions, at = _guarded(lambda: self._recorder.append(rows, epoch, answer, session))
+        item = Append(rows, epoch, answer, session)
+        positions, at = _guarded(lambda: self._commits.append(item))
         return [
             Recorded(position, c.stream, version, at, c.meta, number, event)
             for position, (c, version, event) in zip(positions, planned, strict=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
-from domain.errors import Conflict
+from domain.errors import Conflict, StaleWriter
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
 from domain.node import node as nodes
 from domain.node.node import Node
 from domain.values.time import SECOND
+from infra.codec import UnknownEvent
 from infra.recorder import Epoch
 from infra.store import Log, stream_of
 from projections.jobs import Due
@@ -59,13 +61,17 @@ class Timers:
         now = self._store.now()
         due = self._watch.due(now)
         for job in due.retries:
-            self._job(job, lambda state: jobs.retry_due(state, now))
+            with _readable(job):
+                self._job(job, lambda state: jobs.retry_due(state, now))
         for job in due.graces:
-            self._job(job, lambda state: jobs.expire_grace(state, now))
+            with _readable(job):
+                self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
-            self._job(job, lambda state: self._reach_limit(state, now))
+            with _readable(job):
+                self._job(job, lambda state: self._reach_limit(state, now))
         for node, session in self._watch.expire_leases():
-            self._lose(node, session)
+            with _readable(node):
+                self._lose(node, session)
 
     def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
@@ -85,6 +91,8 @@ class Timers:
         meta = Meta(ROLE, f"timer:{stream}", job, state.spec.project)
         try:
             self._store.execute(stream, jobs.evolve, None, decide, meta, epoch=self._epoch)
+        except StaleWriter:
+            raise
         except Conflict as refusal:
             log.debug("%s: no longer due: %s", job, refusal)
 
@@ -97,3 +105,12 @@ class Timers:
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
         self._watch.settle_lease(node, session)
         log.warning("node %s: its lease ran out", node)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What cannot be read is left as it is, said in the log, and keeps no other from its turn."""
+    try:
+        yield
+    except UnknownEvent as error:
+        log.error("%s: %s", name, error)

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 from api import problems
-from domain import errors
 
 TOP = Path(__file__).parents[1]
 FOLDERS = ("api", "domain", "infra", "projections", "processors")
@@ -18,24 +17,30 @@ COMPUTED = {"error.code": set(), "f'no_such_{unseen}'": {"no_such_job", "no_such
 """Codes that the source does not spell out, by the expression that makes them."""
 
 
-def refusals() -> set[str]:
-    """The names of the classes of refusals, those of `infra` included."""
-    found, todo = set(), [errors.Refusal]
-    while todo:
-        kind = todo.pop()
-        found.add(kind.__name__)
-        todo += kind.__subclasses__()
-    return found
+def sources() -> list[ast.Module]:
+    paths = [path for folder in FOLDERS for path in sorted((TOP / folder).rglob("*.py"))]
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def refusals(trees: list[ast.Module]) -> set[str]:
+    """The names of the classes of refusals, wherever they are defined."""
+    names = {"Refusal"}
+    classes = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+    while (
+        more := {c.name for c in classes if names & {ast.unparse(base) for base in c.bases}} - names
+    ):
+        names |= more
+    return names
 
 
 def codes() -> set[str]:
     """Every code the source gives to a refusal."""
-    names, found = refusals(), set(OTHERS)
-    for folder in FOLDERS:
-        for path in (TOP / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in names:
-                    found |= spelled(node.args[0])
+    trees, found = sources(), set(OTHERS)
+    names = refusals(trees)
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in names:
+                found |= spelled(node.args[0])
     return found
 
 
