@@ -34,8 +34,8 @@ kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFK
 test: env ## every test
 	$(BIN)/python -m pytest tests/
 
-simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last)
-	$(BIN)/python -m tests.simulation $(SEEDS)
+simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last, GUARDS=1: each guard removed)
+	$(BIN)/python -m tests.simulation $(SEEDS) $(if $(GUARDS),--guards)
 
 bench: env ## measure this platform beside its peers (NAME=; lists them without)
 	$(BIN)/python -m bench $(NAME)

@@ -53,6 +53,7 @@ class CellApi:
         self._log, self._leases, self._views = log, leases, views
         self._loop, self._random, self._off = loop, random, off
         self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self.registering: Callable[[str], None] = lambda _: None
 
     def changed(self, concerned: set[str]) -> None:
         """Read models changed for these nodes: look again for those that wait."""
@@ -121,6 +122,7 @@ class CellApi:
         nodes.register(None, offer)
         nonce = f"n{self._random.getrandbits(64)}"
         session = self._leases.take(offer.node, offer.boot, nonce, TTL_MS)
+        self.registering(offer.node)
         offer = replace(offer, boot=session)
         meta = Meta("agent", "command:register", offer.node)
         self._log.execute(
@@ -145,7 +147,7 @@ class CellApi:
             nonlocal answered
             if answered:
                 return
-            found = self._views.orders(node, None if Guard.ORDER_BOOT in self._off else session)
+            found = self._views.orders(node, None if Guard.ORDER_SESSION in self._off else session)
             orders = [wire_order(order) for order in found]
             now_seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
             if now_seen == seen and self._loop.now < until:

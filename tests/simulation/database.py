@@ -22,8 +22,12 @@ class Trouble:
     crash_after: int = 0
     unknown: int = 0
     pause: int = 0
-    longest_ms: int = 0
+    longest_ms: int = 100
     down_until: int = 0
+
+    def end(self) -> None:
+        """A good day from now on."""
+        self.crash_before = self.crash_after = self.unknown = self.pause = self.down_until = 0
 
 
 class Database(Log):

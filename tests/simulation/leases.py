@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from domain.errors import Conflict, StaleWriter
 from infra.leases import MARGIN_MS
 from infra.recorder import Session
+from tests.simulation.guards import Guard
+
+WITHOUT_WAIT_MS = 6000
 
 
 @dataclass
@@ -26,23 +29,26 @@ class MemoryLeases:
     """Who may act as a node, and until when."""
 
     def __init__(
-        self, clock: Callable[[], int], wait_ms: int | None = None, *, sessions: bool = True
+        self,
+        clock: Callable[[], int],
+        off: frozenset[Guard] = frozenset(),
     ) -> None:
         self._clock = clock
-        self._sessions = sessions
-        self._wait_ms = wait_ms
+        self._off = off
         self.rows: dict[str, Row] = {}
 
     def _end(self, ttl_ms: int) -> int:
-        return self._clock() + 1000 * (self._wait_ms or ttl_ms + MARGIN_MS)
+        early = Guard.LEASE_WAIT in self._off
+        return self._clock() + 1000 * (WITHOUT_WAIT_MS if early else ttl_ms + MARGIN_MS)
 
     def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str:
         """Begin a lease for this boot of the node; Conflict while another boot's still runs."""
-        session = f"{boot}/{nonce[:12]}" if self._sessions else boot
+        session = f"{boot}/{nonce[:12]}" if Guard.SESSION not in self._off else boot
         row = self.rows.get(node)
         if row is not None:
             mine = row.boot == boot or row.expires_at < self._clock()
-            if not mine or (row.lost and row.nonce):
+            unsettled = row.lost and row.nonce
+            if not mine or unsettled:
                 raise Conflict("node_taken", "another machine acts as the node", node=node)
             if row.boot == boot and not row.lost:
                 session = row.session
