@@ -37,7 +37,7 @@ test: env ## every test
 simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last, GUARDS=1: each guard removed)
 	$(BIN)/python -m tests.simulation $(SEEDS) $(if $(GUARDS),--guards)
 
-bench: env ## measure this platform beside its peers (NAME=; lists them without)
+bench: env ## measure this platform beside its peers (NAME="submit --size 500"; lists them without)
 	$(BIN)/python -m bench $(NAME)
 
 check: env ## format, lint, types, import contracts

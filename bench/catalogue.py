@@ -1,29 +1,32 @@
-"""Every benchmark there is."""
+"""Every benchmark there is, by the name that runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import argparse
+from importlib import import_module
+from typing import Protocol, cast
 
-from bench import start, submit, truejobs
 from bench.report import Row
 
-
-@dataclass(frozen=True)
-class Bench:
-    """A benchmark: what it measures, its usual size and number of rounds, and how it runs.
-
-    `run` takes size, rounds, and whether peers are measured too.
-    """
-
-    about: str
-    size: int
-    runs: int
-    run: Callable[[int, int, bool], list[Row]]
-
-
 BENCHES = {
-    "submit": Bench("single submissions a second over HTTP, 4 clients", 2000, 3, submit.run),
-    "start": Bench("milliseconds from submission to a running job", 50, 3, start.run),
-    "truejobs": Bench("seconds for real `true` jobs, batched and singly", 1000, 3, truejobs.run),
+    "submit": "single submissions a second over HTTP, 4 clients",
+    "start": "milliseconds from submission to a running job",
+    "truejobs": "seconds for real `true` jobs, batched and singly",
 }
+
+
+class Bench(Protocol):
+    """What the module `bench.NAME` of every benchmark offers."""
+
+    def options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options it takes."""
+        ...
+
+    def run(self, options: argparse.Namespace) -> list[Row]:
+        """Measure. SystemExit with a reason when it cannot; progress goes to stderr."""
+        ...
+
+
+def load(name: str) -> Bench:
+    """The benchmark, imported now, so that no other needs what this one needs."""
+    return cast(Bench, import_module(f"bench.{name}"))

@@ -25,7 +25,14 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_name_it_lists_what_there_is() -> None:
     done = bench()
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["submit", "start", "truejobs"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(BENCHES)
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_each_benchmark_tells_its_options(name: str) -> None:
+    done = bench(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--json" in done.stdout
 
 
 def test_an_unknown_name_is_an_error_that_says_which_there_are() -> None:
