@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+
 from bench.cell import CONTROL_PLANE, Cell
 from bench.contest import Contestant, Submits, present, rounds
 from bench.hq import HYPERQUEUE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+
 from bench.cell import PLAIN, SANDBOX
 from bench.contest import Contestant, Runs, present, rounds
 from bench.hq import HYPERQUEUE
