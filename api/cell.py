@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.errors import Invalid, Unavailable
+from infra.pools import check
 from infra.recorder import ANSWER_SECONDS, RECONNECT_SECONDS
 from infra.settings import Settings
 from infra.store import Store
@@ -36,7 +37,7 @@ class Cell:
             timeout=ANSWER_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             open=True,
-            check=ConnectionPool.check_connection,
+            check=check,
             kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 3},
         )
         with self.connection() as connection:

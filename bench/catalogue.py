@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from bench.report import Row
 
 BENCHES = {
+    "append": "events a second into the log, 100 a transaction, 1 and 4 writers",
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",

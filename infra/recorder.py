@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
@@ -16,6 +17,8 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier, Literal
+
+from infra.pools import check
 
 CHANNEL = "stored_events"
 ANSWER_SECONDS = 2.0
@@ -73,6 +76,14 @@ class Append:
         return self.outcome
 
 
+_APPEND = (
+    "SELECT positions, at FROM append_events(%b::int8, %b::text, %b::text,"
+    " %b::text[], %b::int8[], %b::text[], %b::text[],"
+    " %b::text[], %b::int8[], %b::text[], %b::bytea[],"
+    " %b::text[], %b::text[], %b::text[], %b::int4[], %b::bytea[], %b::int4[])"
+)
+
+
 class Datastore(PostgresDatastore):
     """The library's pool, opened from a DSN with all that the DSN says (TLS included)."""
 
@@ -92,6 +103,7 @@ class Datastore(PostgresDatastore):
             originator_id_type="text",
         )
         self.pool.reconnect_timeout = RECONNECT_SECONDS
+        self.pool._check = check  # noqa: SLF001 - the library sets none but a ping at each use
         self.pool.kwargs = {**(self.pool.kwargs or {}), **parts}  # type: ignore[dict-item]  # kwargs may be a callable
 
 
@@ -108,15 +120,7 @@ class Recorder(PostgresApplicationRecorder):
             SQL("SET LOCAL lock_timeout = {}").format(Literal(f"{datastore.lock_timeout}s")),
             SQL("SELECT pg_advisory_xact_lock({})").format(Literal(key)),
         ]
-        self._append = SQL(
-            "INSERT INTO {table} (originator_id, originator_version, topic, state, recorded_at)"
-            " SELECT e.stream, e.version, e.topic, e.state, t.now"
-            " FROM unnest(%b::text[], %b::int8[], %b::text[], %b::bytea[])"
-            "   WITH ORDINALITY AS e (stream, version, topic, state, n),"
-            " (SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
-            "   (SELECT recorded_at FROM {table} ORDER BY notification_id DESC LIMIT 1)) AS now) t"
-            " ORDER BY e.n RETURNING notification_id, recorded_at"
-        ).format(table=table)
+        self._orders = (key, f"{datastore.lock_timeout}s", self.channel_name)
         self._select = SQL(
             "SELECT notification_id, originator_id, originator_version, topic, state, recorded_at"
             " FROM {table} WHERE "
@@ -129,41 +133,34 @@ class Recorder(PostgresApplicationRecorder):
         with SQLSTATE CP001 for an epoch and CP002 for a session that is over, OperationalError.
         """
         rows = [row for item in appends for row in item.rows]
+        epochs = dict.fromkeys(item.epoch for item in appends if item.epoch)
+        sessions = dict.fromkeys(item.session for item in appends if item.session)
+        ends = list(accumulate(len(item.rows) for item in appends))
+        answers = [(i.answer, end) for i, end in zip(appends, ends, strict=True) if i.answer]
+        arguments = (
+            *self._orders,
+            [epoch.role for epoch in epochs],
+            [epoch.number for epoch in epochs],
+            [session.node for session in sessions],
+            [session.name for session in sessions],
+            [row.originator_id for row in rows],
+            [row.originator_version for row in rows],
+            [row.topic for row in rows],
+            [row.state for row in rows],
+            [a.principal for a, _ in answers],
+            [a.key for a, _ in answers],
+            [a.fingerprint for a, _ in answers],
+            [a.status for a, _ in answers],
+            [a.response for a, _ in answers],
+            [end for _, end in answers],
+        )
         with (
             self.datastore.get_connection() as connection,
-            connection.transaction(),
-            connection.cursor(row_factory=tuple_row) as cursor,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            with connection.pipeline():
-                self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
-                self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
-                for epoch in dict.fromkeys(item.epoch for item in appends if item.epoch):
-                    cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
-                for session in dict.fromkeys(item.session for item in appends if item.session):
-                    cursor.execute("SELECT assert_session(%s, %s)", (session.node, session.name))
-            # Not in the pipeline: psycopg 3.3 may wait there for ever for the answer to a command
-            # that is larger than the socket's buffer, and was sent in part.
-            cursor.execute(
-                self._append,
-                (
-                    [row.originator_id for row in rows],
-                    [row.originator_version for row in rows],
-                    [row.topic for row in rows],
-                    [row.state for row in rows],
-                ),
-                prepare=True,
-            )
-            recorded = iter(cursor.fetchall())
-            found = [[next(recorded) for _ in item.rows] for item in appends]
-            for mine, item in zip(found, appends, strict=True):
-                if (a := item.answer) is not None:
-                    cursor.execute(
-                        "INSERT INTO idempotency"
-                        " (principal, key, fingerprint, status, response, position)"
-                        " VALUES (%s, %s, %s, %s, %s, %s)",
-                        (a.principal, a.key, a.fingerprint, a.status, a.response, mine[-1][0]),
-                    )
-        return [([row[0] for row in mine], mine[0][1]) for mine in found]
+            [(positions, at)] = cursor.execute(_APPEND, arguments, prepare=True).fetchall()
+        starts = [0, *ends]
+        return [(positions[start:end], at) for start, end in zip(starts, ends, strict=False)]
 
     def read_log(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, int]]:
         """Rows with positions above `after`, in log order."""

@@ -86,3 +86,12 @@ def test_json_is_one_object_a_line_with_every_figure(name: str, measured: set[st
         assert row["size"] == 6
         assert row["value"] > 0
         assert row["ratio"] == pytest.approx(row["value"] / values[row["against"]])
+
+
+def test_appends_are_measured_for_one_writer_and_four() -> None:
+    done = bench("append", "--json", "--size", "800", "--runs", "1")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert set(rows) == {f"append.{what}.{n}" for what in ("raw", "log") for n in (1, 4)}
+    for n in (1, 4):
+        assert rows[f"append.log.{n}"]["against"] == f"append.raw.{n}"
