@@ -23,6 +23,7 @@ from api import (
     projects,
     tokens,
     usage,
+    views,
 )
 from api.cell import Cell
 from api.command import Replay, answer
@@ -30,7 +31,7 @@ from api.edge import Edge
 from infra.settings import Settings
 
 PREFIX = "/api/v1"
-MODULES = (jobs, history, output, cluster, projects, usage, policy, log, tokens, agents)
+MODULES = (jobs, history, output, cluster, projects, usage, policy, log, views, tokens, agents)
 
 
 class Health(BaseModel):

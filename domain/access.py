@@ -31,6 +31,7 @@ class Permission(StrEnum):
     SET_POLICY = "set_policy"  # scheduler settings and prices
     MANAGE_PROJECTS = "manage_projects"  # create, members, quota
     MANAGE_TOKENS = "manage_tokens"
+    REBUILD_VIEWS = "rebuild_views"  # build a read model anew from the log
     ACT_AS_NODE = "act_as_node"  # the agent protocol
 
 

@@ -1,7 +1,8 @@
-"""`python -m processors [projector] [scheduler] [timers] [relay]`: all of them, or those named.
+"""`python -m processors [NAME...]`: all processes, or those named.
 
-The relay is among all where COMPUTE_KAFKA is set. Each runs in a thread of its own and is started
-anew, from the log, when it fails. The settings are those of `infra.settings`, from the environment.
+They are projector, scheduler, timers, rebuilder and relay, the last among all only where
+COMPUTE_KAFKA is set. Each runs in a thread of its own and is started anew, from the log, when it
+fails. The settings are those of `infra.settings`, from the environment.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from infra.leader import lead
 from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
-from processors import projector, scheduler, timers
+from processors import projector, rebuilder, scheduler, timers
 from processors.watch import PostgresWatch
 from projections.tables import prepare
 
@@ -69,6 +70,20 @@ def run_timers(settings: Settings) -> None:
         store.close()
 
 
+def run_rebuilder(settings: Settings) -> None:
+    """Carry out rebuilds of read models until something fails."""
+    dsn = settings.database_url
+    store, connection = Store(dsn), projector.connect(dsn)
+    stream = PostgresStream(store, Bell(dsn))
+    try:
+        prepare(connection)
+        rebuilder.Rebuilder(connection, stream).run()
+    finally:
+        stream.close()
+        connection.close()
+        store.close()
+
+
 def run_relay(settings: Settings) -> None:
     """Lead the relay to Kafka until something fails or another leads."""
     from infra.kafka import cell_of  # here: without COMPUTE_KAFKA no client is loaded
@@ -92,6 +107,7 @@ PROCESSES: dict[str, Callable[[Settings], None]] = {
     "projector": run_projector,
     "scheduler": run_scheduler,
     "timers": run_timers,
+    "rebuilder": run_rebuilder,
     "relay": run_relay,
 }
 

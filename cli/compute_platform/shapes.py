@@ -169,6 +169,25 @@ class Node(TypedDict):
     jobs: list[str]
 
 
+class Rebuild(TypedDict):
+    """The newest rebuild of a read model."""
+
+    position: int
+    requested_by: str
+    requested_at: str
+    finished_at: str | None
+    error: str | None
+
+
+class View(TypedDict):
+    """A read model, how far it has come, and its newest rebuild."""
+
+    view: str
+    position: int
+    lag: int
+    rebuild: Rebuild | None
+
+
 class Page(TypedDict):
     """A list's answer: items, and the cursor for more."""
 

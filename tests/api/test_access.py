@@ -57,6 +57,8 @@ CALLERS: dict[str, frozenset[str]] = {
     "GET /policy/prices": READERS,
     "PUT /policy/prices": ADMIN,
     "GET /events": OPERATORS,
+    "GET /views": OPERATORS,
+    "POST /views/{view}/rebuild": ADMIN,
     "POST /tokens": ADMIN,
     "GET /tokens": ADMIN,
     "DELETE /tokens/{token}": ADMIN,
@@ -98,6 +100,7 @@ class Scene:
             "project": self.project,
             "principal": "grace",
             "token": "token-of-nobody",
+            "view": "jobs",
         }
         path = path.format(**{**known, **names})
         query = self._query(route)

@@ -81,6 +81,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return 200, {"items": cell.events, "next_cursor": None}
         case _, ["nodes", *rest]:
             return _node(cell, rest, body)
+        case _, ["views", *rest]:
+            return _views(cell, rest)
         case _, ["projects" | "tokens" | "policy", *_]:
             return _access(cell, method, path, body)
     return _small(path)
@@ -163,6 +165,23 @@ def _queue(cell: Cell, limit: int) -> dict[str, Any]:
         "by_reason": {"insufficient_gpu": len(items)} if items else {},
         "total": len(items),
     }
+
+
+def _views(cell: Cell, rest: list[str]) -> Answer:
+    """A rebuild is going on when it is asked for, and done or failed when looked at again."""
+    view: dict[str, Any] = {"view": "jobs", "position": 70, "lag": 2, "rebuild": None}
+    asked = {"position": 0, "requested_by": "ada", "requested_at": NOW}
+    match rest:
+        case []:
+            if "rebuild" in cell.documents:
+                end = {"finished_at": NOW, "error": None, **cell.documents["rebuild"]}
+                view["rebuild"] = asked | {"position": 70} | end
+            return 200, {"items": [view], "head": 72}
+        case ["jobs", "rebuild"]:
+            cell.documents.setdefault("rebuild", {})
+            view["rebuild"] = asked | {"finished_at": None, "error": None}
+            return 202, view
+    raise Refused(404, "no_such_view", "there is no such read model; there is jobs")
 
 
 def _node(cell: Cell, rest: list[str], body: Any) -> Answer:

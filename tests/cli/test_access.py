@@ -84,3 +84,23 @@ def test_periods(compute: Compute, cell: Cell) -> None:
     assert compute("usage", "--since", "7d", "--by", "user", "--project", "p").exit_code == 0
     assert "group_by=user" in cell.requests[-1][1]
     assert "project_id=p" in cell.requests[-1][1]
+
+
+def test_a_rebuild_is_waited_for(compute: Compute, cell: Cell) -> None:
+    found = compute("admin", "rebuild", "jobs")
+    assert (found.exit_code, found.stdout) == (0, "jobs\n")
+    assert "at position 0 of 70" in found.stderr
+    assert "done at" in found.stderr
+
+
+def test_a_rebuild_that_failed_says_why(compute: Compute, cell: Cell) -> None:
+    cell.documents["rebuild"] = {"finished_at": None, "error": "ValueError: no"}
+    found = compute("admin", "rebuild", "jobs")
+    assert found.exit_code == 65
+    assert "failed: ValueError: no" in found.stderr
+
+
+def test_no_such_view(compute: Compute) -> None:
+    found = compute("admin", "rebuild", "nothing")
+    assert found.exit_code == 66
+    assert "there is jobs" in found.stderr

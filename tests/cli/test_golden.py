@@ -34,6 +34,7 @@ CASES = {
     "policy": ["policy", "show"],
     "prices": ["policy", "show", "prices"],
     "events": ["events"],
+    "views": ["admin", "views"],
 }
 
 

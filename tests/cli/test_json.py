@@ -34,6 +34,8 @@ CASES: dict[str, tuple[list[str], str]] = {
     "pools": (["pools"], "items"),
     "queue": (["queue"], "by_reason"),
     "events": (["events"], "items"),
+    "admin views": (["admin", "views"], "head"),
+    "admin rebuild": (["admin", "rebuild", "jobs"], "rebuild"),
     "policy show": (["policy", "show"], "grace_seconds"),
     "policy set": (["policy", "set", "scheduler", "grace_seconds=5"], "version"),
     "projects": (["projects"], "items"),

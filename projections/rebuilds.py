@@ -1,0 +1,64 @@
+"""Rebuilds of read models: asked for here, carried out by `processors/rebuilder.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+Reader = Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """The newest rebuild of a view; `position` is how far the new table has come.
+
+    Neither `finished_at` nor `error` while it goes on; with an error the table in use stayed.
+    """
+
+    position: int
+    requested_by: str
+    requested_at: datetime
+    finished_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a read model has come, and its newest rebuild."""
+
+    view: str
+    position: int
+    rebuild: Rebuild | None
+
+
+def request(connection: Reader, view: str, by: str) -> None:
+    """Ask for a rebuild; one that is going on is left to go on."""
+    connection.execute(
+        "INSERT INTO view_rebuilds AS r (view, requested_by) VALUES (%s, %s)"
+        " ON CONFLICT (view) DO UPDATE SET position = 0, requested_by = excluded.requested_by,"
+        " requested_at = excluded.requested_at, finished_at = NULL, error = NULL"
+        " WHERE r.finished_at IS NOT NULL OR r.error IS NOT NULL",
+        (view, by),
+    )
+
+
+def find(connection: Reader, view: str | None = None) -> list[Progress]:
+    """Every read model by name, or that one."""
+    records = connection.execute(
+        "SELECT r.*, p.view, p.position AS shown FROM view_positions p"
+        " LEFT JOIN view_rebuilds r USING (view)"
+        " WHERE %(view)s::text IS NULL OR p.view = %(view)s ORDER BY p.view",
+        {"view": view},
+    ).fetchall()
+    return [
+        Progress(
+            record["view"],
+            record["shown"],
+            msgspec.convert(record, Rebuild) if record["requested_by"] else None,
+        )
+        for record in records
+    ]
