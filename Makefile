@@ -4,9 +4,10 @@ PORT ?= 8080
 DATA ?= data
 FAKE_GPUS ?= 2xA100
 KAFKA_PORT ?= 9092
+SEEDS ?= 1-2000
 BIN := .venv/bin
 
-.PHONY: help env demo up kafka test check types format lock
+.PHONY: help env demo up kafka test simulate check types format lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +32,9 @@ kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFK
 
 test: env ## every test
 	$(BIN)/python -m pytest tests/
+
+simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last)
+	$(BIN)/python -m tests.simulation $(SEEDS)
 
 check: env ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from agents import gpus, proc
 from agents.cell import Cell, CellError
 from agents.checkpoints import CheckpointBroken, restore
 from agents.chunks import ObjectFolder
-from agents.known import Seat, environment, runner_for
+from agents.known import Seat, environment, runner_for, verdict
 from agents.lease import LeaseClock
 from agents.logs import LogFile
 from agents.reconcile import (
@@ -28,7 +28,7 @@ from agents.reconcile import (
     reconcile,
 )
 from agents.reporter import Reporter
-from agents.runner import ENDED_CODE_UNKNOWN, Found, Gpu, Runner, SeatSpec, StartFailed
+from agents.runner import Found, Gpu, Runner, SeatSpec, StartFailed
 from agents.saving import Saver
 from agents.seats import Published, SeatFolder, SeatRecord, SeatStore, StopRecord
 from agents.settings import Settings
@@ -250,16 +250,7 @@ class Agent:
         if seat.local.phase is Phase.STARTING:
             self._runs(seat)  # it ended before its start was noted
         result = seat.runner.result(key)
-        stop = seat.folder.read_stop()
-        outcome, detail = Outcome.EXITED, ""
-        if result.failed_start:
-            outcome, detail = Outcome.START_FAILED, result.failed_start
-        elif result.out_of_memory:
-            outcome, detail = Outcome.OUT_OF_MEMORY, "it passed its memory limit"
-        elif stop is not None:
-            outcome, detail = Outcome.STOPPED, stop.why
-        elif result.code is None:
-            outcome, detail = Outcome.LOST, ENDED_CODE_UNKNOWN
+        outcome, detail = verdict(result, seat.folder.read_stop())
         if seat.saver is None or outcome in (Outcome.START_FAILED, Outcome.LOST):
             self._conclude(seat, outcome, result.code, detail)
         else:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.reconcile import Local
-from agents.runner import Gpu, Runner, SeatSpec
+from agents.runner import ENDED_CODE_UNKNOWN, Gpu, Result, Runner, SeatSpec
 from agents.saving import Saver
-from agents.seats import SeatFolder
+from agents.seats import SeatFolder, StopRecord
 from agents.wire import Order
+from domain.allocation.seat import Outcome
 
 
 @dataclass
@@ -49,3 +50,16 @@ def runner_for(order: Order, runners: Collection[str]) -> str:
     if order.seat.image is not None:
         return "docker"
     return next((name for name in ("sandbox", "process") if name in runners), "sandbox")
+
+
+def verdict(result: Result, stop: StopRecord | None) -> tuple[Outcome, str]:
+    """How a seat is reported to have ended, and why."""
+    if result.failed_start:
+        return Outcome.START_FAILED, result.failed_start
+    if result.out_of_memory:
+        return Outcome.OUT_OF_MEMORY, "it passed its memory limit"
+    if stop is not None:
+        return Outcome.STOPPED, stop.why
+    if result.code is None:
+        return Outcome.LOST, ENDED_CODE_UNKNOWN
+    return Outcome.EXITED, ""

@@ -44,8 +44,7 @@ class LeaseClock:
 
     def renew(self, sent_us: int, ttl_ms: int) -> None:
         """The cell granted `ttl_ms` in answer to a request sent then."""
-        end_us = sent_us + ttl_ms * 1000
-        stop_us = end_us - min(2_000_000, ttl_ms * 100)
+        end_us, stop_us = lease_times(sent_us, ttl_ms)
         write_atomic(self._path, msgspec.json.encode(LeaseRecord(self._boot, end_us, stop_us)))
         self.stop_us = stop_us
 
@@ -53,6 +52,12 @@ class LeaseClock:
         """The lease is over now."""
         self.stop_us = 0
         write_atomic(self._path, msgspec.json.encode(LeaseRecord(self._boot, 0, 0)))
+
+
+def lease_times(sent_us: int, ttl_ms: int) -> tuple[int, int]:
+    """When a lease granted for a request sent then ends, and when seats must be stopped for it."""
+    end_us = sent_us + ttl_ms * 1000
+    return end_us, end_us - min(2_000_000, ttl_ms * 100)
 
 
 class LeaseKeeper:

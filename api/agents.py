@@ -181,7 +181,7 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
 
     def look() -> list[dict[str, Any]]:
         with cell.connection() as connection:
-            return [_order(o) for o in seat_view.orders(connection, body.node, body.boot)]
+            return [wire_order(o) for o in seat_view.orders(connection, body.node, body.boot)]
 
     await run_in_threadpool(renew)
     while True:
@@ -196,7 +196,8 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
         await cell.views.changed(min(left, 1.0))
 
 
-def _order(order: Order) -> dict[str, Any]:
+def wire_order(order: Order) -> dict[str, Any]:
+    """An order as the agent protocol writes it."""
     seat, job, spec = order.seat, order.job, order.job.spec
     action = "run"
     if job.phase in (Phase.PREEMPTING, Phase.STOPPING):
@@ -234,7 +235,7 @@ def report(body: FactsBody, caller: Agent) -> FactsAnswer:
     _own_node(caller, body.node)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", body.node)
     node = NodeId(body.node)
-    return FactsAnswer(results=record_facts(caller.cell, node, body.boot, body.facts, meta))
+    return FactsAnswer(results=record_facts(caller.cell.store, node, body.boot, body.facts, meta))
 
 
 @router.post(

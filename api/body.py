@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 
 from domain.errors import Invalid
 from domain.job.spec import MAX_PRIORITY, MAX_REPLICAS, YEAR_SECONDS, Checkpointing, JobSpec, Retry
@@ -12,12 +22,19 @@ from domain.values.ids import ProjectId, check_name
 from domain.values.quantity import LARGEST, gibibytes, milli, size
 from domain.values.resources import Resources
 
-Number = Annotated[int | float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Number = Annotated[StrictInt | StrictFloat, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Quantity = Number | Annotated[str, Field(max_length=40)]
 Name = Annotated[StrictStr, Field(min_length=1, max_length=63, description="a-z 0-9 . _ -")]
 Text = Annotated[StrictStr, Field(max_length=32_768)]
 Seconds = Annotated[StrictInt, Field(ge=0, le=YEAR_SECONDS)]
 _WORDS = 4096
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("name variables with letters, digits and _, no digit first")
+    return name
 
 
 class Body(BaseModel):
@@ -101,9 +118,7 @@ class JobBody(Body):
     checkpointing: CheckpointingBody = CheckpointingBody()
     replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] = 1
     priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)] = 0
-    env: dict[
-        Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)], Text
-    ] = {}
+    env: dict[Annotated[StrictStr, Field(max_length=256), AfterValidator(_variable)], Text] = {}
     labels: dict[Name, Annotated[StrictStr, Field(max_length=256)]] = {}
     retry: RetryBody = RetryBody()
     time_limit_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] | None = None

@@ -15,7 +15,7 @@ from api.auth import Caller
 from domain.errors import Invalid
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from infra.recorder import Answer
-from infra.store import Change, KeyTaken, Saved, Store
+from infra.store import Change, KeyTaken, Log, Saved
 
 State = TypeVar("State")
 
@@ -35,7 +35,7 @@ class Key:
     text: str
     fingerprint: str
 
-    def check(self, store: Store, principal: str) -> None:
+    def check(self, store: Log, principal: str) -> None:
         """Raise Replay if the key was answered; Invalid if for another request."""
         if not self.text:
             return
@@ -75,7 +75,7 @@ class Command:
         self.key.check(self.store, self.caller.principal.name)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Log:
         return self.caller.cell.store
 
     @property

@@ -5,13 +5,17 @@ from __future__ import annotations
 import secrets
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
 
 
-class TooLarge(Exception):
-    """The body passed the limit."""
+class TooLarge(HTTPException):
+    """The body passed the limit; an HTTPException, because FastAPI hides any other as a 400."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body is larger than {limit} bytes")
 
 
 class Edge:
@@ -28,12 +32,9 @@ class Edge:
             return
         request_id = f"req-{secrets.token_hex(8)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        answered = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal answered
             if message["type"] == "http.response.start":
-                answered = True
                 message["headers"] = [
                     *message.get("headers", []),
                     (b"x-request-id", request_id.encode()),
@@ -41,19 +42,13 @@ class Edge:
                 ]
             await send(message)
 
-        try:
-            self._check_declared(scope)
-            await self._app(scope, self._capped(receive), send_with_id)
-        except TooLarge:
-            if not answered:
-                detail = f"the body is larger than {self._limit} bytes"
-                response = problem(Request(scope), 413, "body_too_large", detail)
-                await response(scope, receive, send_with_id)
-
-    def _check_declared(self, scope: Scope) -> None:
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._limit:
-            raise TooLarge
+            detail = str(TooLarge(self._limit).detail)
+            refusal = problem(Request(scope), 413, "body_too_large", detail)
+            await refusal(scope, receive, send_with_id)
+            return
+        await self._app(scope, self._capped(receive), send_with_id)
 
     def _capped(self, receive: Receive) -> Receive:
         size = 0
@@ -63,7 +58,7 @@ class Edge:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._limit:
-                raise TooLarge
+                raise TooLarge(self._limit)
             return message
 
         return capped

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 
 from api.body import Body
-from api.cell import Cell
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation, SeatEnd
 from domain.allocation.seat import Outcome
@@ -18,7 +17,7 @@ from domain.checkpoint.events import CheckpointCause, Manifest
 from domain.errors import NotFound, Refusal, StaleWriter, Unavailable
 from domain.event import Event, Meta, StreamId
 from domain.values.ids import AllocationId, NodeId
-from infra.store import TRIES, Change, VersionConflict, stream_of
+from infra.store import TRIES, Change, Log, VersionConflict, stream_of
 
 Rank = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 Text = Annotated[StrictStr, Field(max_length=128)]
@@ -72,14 +71,14 @@ class FactResult(BaseModel):
 
 
 def record_facts(
-    cell: Cell, node: NodeId, boot: str, facts: Sequence[Fact], meta: Meta
+    log: Log, node: NodeId, boot: str, facts: Sequence[Fact], meta: Meta
 ) -> list[FactResult]:
     """Record all acceptable facts in one transaction; a rival's write makes it decide anew."""
     for _ in range(TRIES):
-        batch = _Batch(cell, node, boot, meta)
+        batch = _Batch(log, node, boot, meta)
         results = [batch.take(fact) for fact in facts]
         try:
-            cell.store.append(batch.changes())
+            log.append(batch.changes())
         except VersionConflict:
             continue
         return results
@@ -89,8 +88,8 @@ def record_facts(
 class _Batch:
     """Aggregates as they will be once the facts taken so far are recorded."""
 
-    def __init__(self, cell: Cell, node: NodeId, boot: str, meta: Meta) -> None:
-        self._cell = cell
+    def __init__(self, log: Log, node: NodeId, boot: str, meta: Meta) -> None:
+        self._log = log
         self._node = node
         self._boot = boot
         self._meta = meta
@@ -166,7 +165,7 @@ class _Batch:
 
     def _allocation(self, stream: StreamId) -> Allocation:
         if stream not in self._allocations:
-            history = self._cell.store.stream(stream)
+            history = self._log.stream(stream)
             if not history:
                 raise NotFound("no_such_allocation", "there is no such allocation")
             state: Allocation | None = None
@@ -181,9 +180,7 @@ class _Batch:
 
     def _saved(self, stream: StreamId, allocation: Allocation) -> Checkpoints:
         if stream not in self._checkpoints:
-            state, version = self._cell.store.load(
-                stream, checkpoints.evolve, Checkpoints(allocation.job)
-            )
+            state, version = self._log.load(stream, checkpoints.evolve, Checkpoints(allocation.job))
             self._checkpoints[stream] = state
             self._versions[stream] = version
             self._events[stream] = []

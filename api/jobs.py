@@ -99,7 +99,7 @@ def _new_row(change: Change, now: int) -> dict[str, Any]:
 @router.post("/jobs:batch", status_code=201, response_model=Submitted)
 def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Response:
     """Submit up to 1,000 jobs, all or none."""
-    specs = [item.spec() for item in body.jobs]
+    specs = [_spec(number, item) for number, item in enumerate(body.jobs)]
     with caller.cell.connection() as connection:
         for project in {spec.project for spec in specs}:
             _check_project(caller, connection, project)
@@ -112,6 +112,15 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
         changes.append(Change(stream_of("job", job), 0, events, command.meta))
         items.append({"id": job, "name": spec.name})
     return command.append(changes, {"items": items})
+
+
+def _spec(number: int, body: JobBody) -> JobSpec:
+    """The job at a place in a batch; what is wrong with it is named from there."""
+    try:
+        return body.spec()
+    except Invalid as error:
+        path = f"jobs.{number}.{error.facts.get('field', '')}".rstrip(".")
+        raise Invalid(error.code, f"{path}: {error.detail}", field=path) from None
 
 
 @router.get("/jobs", response_model=JobPage)

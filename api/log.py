@@ -39,8 +39,9 @@ def resume_from(header: str | None, otherwise: int) -> int:
     """The position or offset of a Last-Event-ID header, if it is one."""
     if header is None:
         return otherwise
-    if not header.isdigit() or int(header) >= 2**63:
-        raise Invalid("bad_event_id", "Last-Event-ID: send back an id as it came")
+    if not (header.isascii() and header.isdigit()) or int(header) >= 2**63:
+        detail = "last-event-id: send back an id as it came"
+        raise Invalid("bad_event_id", detail, field="last-event-id")
     return int(header)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from api.fields import field_errors
 from domain import errors
 
 log = logging.getLogger(__name__)
@@ -26,6 +25,7 @@ _STATUS: dict[type[errors.Refusal], int] = {
     errors.OverQuota: 429,
     errors.Unavailable: 503,
 }
+_CODES = {413: "body_too_large"}
 RETRY_AFTER_SECONDS = 1
 
 
@@ -98,7 +98,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = _merged(_field_error(request, item) for item in error.errors())
+        found = field_errors(request, error)
         detail = "; ".join(f"{item['field']}: {item['detail']}" for item in found[:5])
         return problem(request, 422, "invalid_request", detail, errors=found)
 
@@ -106,7 +106,7 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, errors.Refusal):  # refused while the body was read
             return _refused(request, error.__cause__)
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
         headers = dict(error.headers) if error.headers else None
         return problem(request, error.status_code, code, str(error.detail), headers)
 
@@ -119,69 +119,9 @@ def install(app: FastAPI) -> None:
 def _refused(request: Request, refusal: errors.Refusal) -> JSONResponse:
     facts: dict[str, Any] = dict(refusal.facts)
     field = facts.get("field")
+    detail = refusal.detail or refusal.code
     if isinstance(refusal, errors.Invalid) and isinstance(field, str):
-        facts["errors"] = [{"field": field, "detail": refusal.detail, "nearest": None}]
-    return problem(
-        request, status_of(refusal), refusal.code, refusal.detail or refusal.code, None, **facts
-    )
-
-
-def _merged(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry a field: what each branch of a union asked for, joined."""
-    fields: dict[str, dict[str, Any]] = {}
-    for item in found:
-        known = fields.setdefault(item["field"], item)
-        if known is not item and item["detail"] not in known["detail"]:
-            known["detail"] += f", or: {item['detail']}"
-    return list(fields.values())
-
-
-def _field_error(request: Request, item: dict[str, Any]) -> dict[str, Any]:
-    location = list(item["loc"])
-    if location and location[0] in ("body", "query", "path", "header"):
-        where, path = location[0], location[1:]
-    else:
-        where, path = "body", location
-    path = [part for part in path if not _is_branch(part)]
-    if item["type"] == "json_invalid":
-        detail = f"not JSON at character {path[-1]}: {item['ctx']['error']}"
-        return {"field": where, "detail": detail, "nearest": None}
-    if item["type"] != "extra_forbidden":
-        return {"field": _text(path, where), "detail": item["msg"], "nearest": None}
-    names = _names_at(request, path[:-1]) if where == "body" else []
-    close = difflib.get_close_matches(str(path[-1]), names, 1, 0.4)
-    nearest = close[0] if close else None
-    hint = f"; did you mean {nearest!r}?" if nearest else ""
-    return {"field": _text(path, where), "detail": f"unknown field{hint}", "nearest": nearest}
-
-
-def _is_branch(part: object) -> bool:
-    """Whether a location part names a branch of a union, such as `int` or `list[str]`."""
-    return isinstance(part, str) and (part in _BRANCHES or "[" in part or "(" in part)
-
-
-_BRANCHES = {"int", "float", "str", "bool", "constrained-str", "constrained-int"}
-
-
-def _text(path: Sequence[object], where: str) -> str:
-    return ".".join(str(part) for part in path) or str(where)
-
-
-def _names_at(request: Request, path: Iterable[object]) -> list[str]:
-    """The field names of the request model at a path."""
-    field = getattr(request.scope.get("route"), "body_field", None)
-    kind: Any = getattr(getattr(field, "field_info", None), "annotation", None)
-    for part in path:
-        kind = _model_in(kind)
-        if kind is None:
-            return []
-        if isinstance(part, str) and part in kind.model_fields:
-            kind = kind.model_fields[part].annotation
-    kind = _model_in(kind)
-    return list(kind.model_fields) if kind is not None else []
-
-
-def _model_in(kind: Any) -> type[BaseModel] | None:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind
-    return next((found for part in get_args(kind) if (found := _model_in(part))), None)
+        if field not in detail:
+            detail = f"{field}: {detail}"
+        facts["errors"] = [{"field": field, "detail": detail, "nearest": facts.get("nearest")}]
+    return problem(request, status_of(refusal), refusal.code, detail, None, **facts)

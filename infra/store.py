@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -53,15 +54,10 @@ def stream_of(kind: str, name: str) -> StreamId:
     return StreamId(f"{kind}/{name}")
 
 
-class Store:
-    """The log in Postgres. Thread-safe. Raises Unavailable when Postgres does not answer."""
+class Log(ABC):
+    """The log as everything above it sees it; `Store` keeps it in Postgres."""
 
-    def __init__(self, dsn: str, *, pool_size: int = 8) -> None:
-        self._datastore = Datastore(
-            dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
-        )
-        self._recorder = _guarded(lambda: Recorder(self._datastore))
-
+    @abstractmethod
     def append(
         self,
         changes: Sequence[Change],
@@ -73,22 +69,30 @@ class Store:
 
         Raises VersionConflict, KeyTaken, StaleWriter (the epoch is over) or Unavailable.
         """
-        number = epoch.number if epoch else None
-        planned = [
-            (change, change.version + offset, event)
-            for change in changes
-            for offset, event in enumerate(change.events, start=1)
-        ]
-        if not planned:
-            return []
-        rows = [
-            to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
-        ]
-        positions, at = _guarded(lambda: self._recorder.append(rows, epoch, answer))
-        return [
-            Recorded(position, c.stream, version, at, c.meta, number, event)
-            for position, (c, version, event) in zip(positions, planned, strict=True)
-        ]
+
+    @abstractmethod
+    def read(self, after: int, limit: int = 1000) -> list[Recorded]:
+        """Events with positions above `after`, in log order; never skips one."""
+
+    @abstractmethod
+    def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
+        """Events of one stream with versions above `after`."""
+
+    @abstractmethod
+    def head(self) -> int:
+        """The highest position, 0 for an empty log."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """Store time in microseconds since the epoch."""
+
+    @abstractmethod
+    def recall(self, principal: str, key: str) -> Saved | None:
+        """The answer saved under an idempotency key, or None."""
+
+    @abstractmethod
+    def take_role(self, role: str, holder: str) -> Epoch:
+        """Become the role's leader: every earlier epoch is over from this moment."""
 
     def load(
         self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
@@ -129,29 +133,58 @@ class Store:
                     raise
         raise AssertionError("unreachable")
 
+
+class Store(Log):
+    """The log in Postgres. Thread-safe. Raises Unavailable when Postgres does not answer."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 8) -> None:
+        self._datastore = Datastore(
+            dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
+        )
+        self._recorder = _guarded(lambda: Recorder(self._datastore))
+
+    def append(
+        self,
+        changes: Sequence[Change],
+        *,
+        epoch: Epoch | None = None,
+        answer: Answer | None = None,
+    ) -> list[Recorded]:
+        number = epoch.number if epoch else None
+        planned = [
+            (change, change.version + offset, event)
+            for change in changes
+            for offset, event in enumerate(change.events, start=1)
+        ]
+        if not planned:
+            return []
+        rows = [
+            to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
+        ]
+        positions, at = _guarded(lambda: self._recorder.append(rows, epoch, answer))
+        return [
+            Recorded(position, c.stream, version, at, c.meta, number, event)
+            for position, (c, version, event) in zip(positions, planned, strict=True)
+        ]
+
     def read(self, after: int, limit: int = 1000) -> list[Recorded]:
-        """Events with positions above `after`, in log order; never skips one."""
         return [
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))
         ]
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
-        """Events of one stream with versions above `after`."""
         return [
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_stream(stream, after))
         ]
 
     def head(self) -> int:
-        """The highest position, 0 for an empty log."""
         return _guarded(self._recorder.max_notification_id) or 0
 
     def now(self) -> int:
-        """Store time in microseconds since the epoch."""
         rows = self._query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return int(rows[0][0])
 
     def recall(self, principal: str, key: str) -> Saved | None:
-        """The answer saved under an idempotency key, or None."""
         rows = self._query(
             "SELECT fingerprint, status, response, position FROM idempotency"
             " WHERE principal = %s AND key = %s",
@@ -160,7 +193,6 @@ class Store:
         return Saved(rows[0][0], rows[0][1], bytes(rows[0][2]), rows[0][3]) if rows else None
 
     def take_role(self, role: str, holder: str) -> Epoch:
-        """Become the role's leader: every earlier epoch is over from this moment."""
         rows = self._query(
             "INSERT INTO leaders (role, epoch, holder) VALUES (%s, 1, %s)"
             " ON CONFLICT (role) DO UPDATE SET epoch = leaders.epoch + 1,"

@@ -20,6 +20,7 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, scheduler, timers
+from processors.watch import PostgresWatch
 from projections.tables import prepare
 
 RETRY_SECONDS = 0.5
@@ -62,7 +63,7 @@ def run_timers(settings: Settings) -> None:
         with lead(dsn, store, timers.ROLE) as epoch:
             if epoch is not None:
                 prepare(connection)
-                timers.Timers(store, connection, epoch).run()
+                timers.Timers(store, PostgresWatch(connection), epoch).run()
     finally:
         connection.close()
         store.close()

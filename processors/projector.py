@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -76,17 +76,22 @@ def project(connection: Connection, view: View[Any], events: Sequence[Recorded])
     if not keys:
         return
     before = view.load(connection, sorted(keys))
-    rows: dict[Key, Any] = dict(before)
+    rows = dict(before)
     for recorded, some in touched:
-        for key in some:
-            row = view.fold(rows.get(key), key, recorded)
-            if row is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = row
+        fold_event(view, rows, some, recorded)
     changed = [row for key, row in rows.items() if before.get(key) != row]
     gone = [key for key in before if key not in rows]
     if changed:
         view.save(connection, changed)
     if gone:
         view.remove(connection, gone)
+
+
+def fold_event(view: View[Any], rows: dict[Key, Any], keys: Iterable[Key], event: Recorded) -> None:
+    """Bring the rows of these keys forward by one event."""
+    for key in keys:
+        row = view.fold(rows.get(key), key, event)
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row

@@ -17,7 +17,7 @@ from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId
 from domain.values.time import SECOND
 from infra.recorder import Epoch
-from infra.store import Change, Store, VersionConflict, stream_of
+from infra.store import Change, Log, VersionConflict, stream_of
 from processors.stream import EventStream
 
 ROLE = "scheduler"
@@ -33,7 +33,7 @@ class Scheduler:
     """One leader's working life. Its snapshot is rebuilt from the log when it takes over."""
 
     def __init__(
-        self, store: Store, stream: EventStream, epoch: Epoch, now: Callable[[], int]
+        self, store: Log, stream: EventStream, epoch: Epoch, now: Callable[[], int]
     ) -> None:
         self._store = store
         self._stream = stream

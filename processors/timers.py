@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import psycopg
+from typing import Protocol
 
 from domain.errors import Conflict
 from domain.event import Event, Meta
@@ -16,11 +14,9 @@ from domain.job.job import Job
 from domain.node import node as nodes
 from domain.node.node import Node
 from domain.values.time import SECOND
-from infra import leases
 from infra.recorder import Epoch
-from infra.store import Store, stream_of
-from projections import jobs as job_view
-from projections import policy as policy_view
+from infra.store import Log, stream_of
+from projections.jobs import Due
 
 ROLE = "timers"
 TICK_SECONDS = 0.25
@@ -28,14 +24,28 @@ TICK_SECONDS = 0.25
 log = logging.getLogger(__name__)
 
 
+class Watch(Protocol):
+    """The port through which timers learn where to look."""
+
+    def due(self, now: int) -> Due:
+        """Jobs something is due for, as far as the read models have come."""
+
+    def grace_seconds(self) -> int:
+        """The policy's grace for jobs that have no wish of their own."""
+
+    def expire_leases(self) -> list[tuple[str, str]]:
+        """Close leases that ran out; all (node, boot) whose loss is not settled yet."""
+
+    def settle_lease(self, node: str, boot: str) -> None:
+        """The loss is recorded in the log: do not report it again."""
+
+
 class Timers:
     """One leader's working life. Views only say where to look: the aggregate decides."""
 
-    def __init__(
-        self, store: Store, connection: psycopg.Connection[dict[str, Any]], epoch: Epoch
-    ) -> None:
+    def __init__(self, store: Log, watch: Watch, epoch: Epoch) -> None:
         self._store = store
-        self._connection = connection
+        self._watch = watch
         self._epoch = epoch
 
     def run(self) -> None:
@@ -47,20 +57,20 @@ class Timers:
     def tick(self) -> None:
         """Act on everything that is due now."""
         now = self._store.now()
-        due = job_view.due(self._connection, now)
+        due = self._watch.due(now)
         for job in due.retries:
             self._job(job, lambda state: jobs.retry_due(state, now))
         for job in due.graces:
             self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
             self._job(job, lambda state: self._reach_limit(state, now))
-        for node, boot in leases.expire(self._connection):
+        for node, boot in self._watch.expire_leases():
             self._lose(node, boot)
 
     def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
         if grace is None:
-            grace = policy_view.get(self._connection).scheduler.grace_seconds
+            grace = self._watch.grace_seconds()
         return jobs.reach_limit(job, now, now + grace * SECOND)
 
     def _job(self, job: str, command: Callable[[Job], Sequence[Event]]) -> None:
@@ -85,5 +95,5 @@ class Timers:
         meta = Meta(ROLE, f"lease:{node}", node)
         stream = stream_of("node", node)
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
-        leases.settle(self._connection, node, boot)
+        self._watch.settle_lease(node, boot)
         log.warning("node %s: its lease ran out", node)

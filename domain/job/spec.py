@@ -13,6 +13,7 @@ MAX_PRIORITY = 1000
 MAX_REPLICAS = 4096
 MAX_COMMAND_BYTES = 128 * 1024
 MAX_ENV = 256
+MAX_LABELS = 64
 YEAR_SECONDS = 366 * 24 * 3600
 
 
@@ -80,17 +81,21 @@ class JobSpec:
             raise Invalid("too_large", "command: at most 128 KiB", field="command")
         if len(self.env) > MAX_ENV:
             raise Invalid("too_large", f"env: at most {MAX_ENV} variables", field="env")
+        if len(self.labels) > MAX_LABELS:
+            raise Invalid("too_large", f"labels: at most {MAX_LABELS}", field="labels")
         if any("\0" in text for pair in self.env for text in pair) or any(
             "\0" in word for word in self.command
         ):
             raise Invalid("bad_text", "command and env: no NUL characters", field="command")
         if self.resources.gpu_milli % 1000:
-            raise Invalid("fractional_gpu", "resources.gpu: ask for whole GPUs", field="gpu")
+            raise Invalid(
+                "fractional_gpu", "resources.gpu: ask for whole GPUs", field="resources.gpu"
+            )
         if self.gpu_types and not self.resources.gpu_milli:
             raise Invalid(
                 "gpu_type_without_gpu",
                 "resources.gpu_type: ask for at least one gpu, or leave the type out",
-                field="gpu_type",
+                field="resources.gpu_type",
             )
 
     @property

@@ -57,7 +57,7 @@ class Person:
         )
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return self.http.get(path, params=query)
+        return self.http.get(path, params=query or None)  # empty ones would replace the path's
 
     def send(
         self, method: str, path: str, body: object = None, key: str | None = None

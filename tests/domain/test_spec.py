@@ -38,8 +38,8 @@ from tests.domain import examples as x
         ({"command": ("a\0b",)}, "bad_text", "command"),
         ({"env": (("A", "b\0"),)}, "bad_text", "command"),
         ({"env": (("A", ""),) * 257}, "too_large", "env"),
-        ({"resources": Resources(gpu_milli=500)}, "fractional_gpu", "gpu"),
-        ({"gpu_types": ("A100",)}, "gpu_type_without_gpu", "gpu_type"),
+        ({"resources": Resources(gpu_milli=500)}, "fractional_gpu", "resources.gpu"),
+        ({"gpu_types": ("A100",)}, "gpu_type_without_gpu", "resources.gpu_type"),
         (
             {"resources": Resources(memory_bytes=2**50 + 1)},
             "out_of_range",

@@ -1,0 +1,1 @@
+"""A whole cell in one process, on simulated parts: docs/reliability.md."""

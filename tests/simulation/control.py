@@ -1,0 +1,172 @@
+"""The cell's processes: leaders that take over from each other, and the projector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from domain.errors import Refusal
+from domain.values.time import MILLISECOND, SECOND
+from infra.recorder import Epoch
+from infra.store import Log
+from processors import timers
+from processors.__main__ import RETRY_SECONDS
+from processors.scheduler import Scheduler
+from processors.timers import Timers, Watch
+from projections.jobs import Due
+from tests.simulation.database import Database, Trouble
+from tests.simulation.leases import MemoryLeases
+from tests.simulation.loop import Crashed, Loop, Trace
+from tests.simulation.views import LiveViews
+
+RETRY = int(RETRY_SECONDS * SECOND)
+Work = Callable[[], int]
+"""One round of a process; returns the microseconds until the next, unless it is woken."""
+
+
+class Leader:
+    """One of the processes that would lead a role; `locks` are the roles held, by whom."""
+
+    def __init__(
+        self,
+        name: str,
+        role: str,
+        begin: Callable[[Database, Epoch], Work],
+        log: Log,
+        loop: Loop,
+        trace: Trace,
+        random: Random,
+        trouble: Trouble,
+        locks: dict[str, tuple[str, int]],
+    ) -> None:
+        self.name, self.role = name, role
+        self._begin, self._log, self._loop, self._trace = begin, log, loop, trace
+        self._random, self._trouble, self._locks = random, trouble, locks
+        self._life = 0
+        self._busy = False
+        self._armed: tuple[int, int] | None = None
+        self._work: Work | None = None
+
+    @property
+    def leads(self) -> bool:
+        return self._locks.get(self.role) == (self.name, self._life)
+
+    def start(self, after: int = 0) -> None:
+        """Begin a new life and ask for the role."""
+        self._life += 1
+        self._work, self._busy, life = None, False, self._life
+        self._loop.after(after, lambda: self._ask(life))
+
+    def crash(self, when: str, down: int) -> None:
+        """kill -9: its lock is given back when its connection is found dead."""
+        self._trace.note(f"{self.name} is killed {when}, comes back in {down / 1e6:.1f} s")
+        life, delay = self._life, self._random.choice((0, 0, 2 * SECOND))
+        self._loop.after(delay, lambda: self._release(life))
+        self.start(down)
+
+    def lose_session(self) -> None:
+        """Its lock is lost, but it goes on and does not know."""
+        if self.leads:
+            self._trace.note(f"{self.name} loses its lock and goes on")
+            self._release(self._life)
+
+    def wake(self) -> None:
+        """The log rang."""
+        if self._work is not None and not self._busy:
+            self._arm(self._random.randrange(1, 20) * MILLISECOND)
+
+    def _release(self, life: int) -> None:
+        if self._locks.get(self.role) == (self.name, life):
+            del self._locks[self.role]
+
+    def _ask(self, life: int) -> None:
+        if life != self._life:
+            return
+        if self.role in self._locks:
+            self._loop.after(RETRY, lambda: self._ask(life))
+            return
+        self._locks[self.role] = (self.name, life)
+        database = Database(
+            self._log,
+            self._loop,
+            self._random,
+            self._trouble,
+            lambda: life == self._life,
+            lambda when: self.crash(when, self._random.randrange(200, 8000) * MILLISECOND),
+        )
+        try:
+            epoch = database.take_role(self.role, self.name)
+        except Refusal:
+            self._release(life)
+            self._loop.after(RETRY, lambda: self._ask(life))
+            return
+        self._trace.note(f"{self.name} leads, epoch {epoch.number}")
+        self._work = self._begin(database, epoch)
+        self._arm(0)
+
+    def _arm(self, delay: int) -> None:
+        when, life = self._loop.now + delay, self._life
+        if self._armed is not None and self._armed[1] == life and self._armed[0] <= when:
+            return
+        self._armed = token = (when, life)
+        self._loop.at(when, lambda: self._step(token))
+
+    def _step(self, token: tuple[int, int]) -> None:
+        if token != self._armed or token[1] != self._life or self._busy or self._work is None:
+            return
+        self._armed, self._busy, life = None, True, self._life
+        try:
+            pause = self._work()
+        except Crashed:
+            return
+        except Refusal as refusal:
+            if life == self._life:
+                self._trace.note(f"{self.name} gives up: {refusal.code}")
+                self._release(life)
+                self.start(RETRY)
+            return
+        if life == self._life:
+            self._busy = False
+            self._arm(pause)
+
+
+@dataclass(frozen=True)
+class MemoryWatch:
+    """The port `Watch` on what the simulated cell keeps."""
+
+    views: LiveViews
+    leases: MemoryLeases
+
+    def due(self, now: int) -> Due:
+        return self.views.due(now)
+
+    def grace_seconds(self) -> int:
+        return self.views.grace_seconds()
+
+    def expire_leases(self) -> list[tuple[str, str]]:
+        return self.leases.expire()
+
+    def settle_lease(self, node: str, boot: str) -> None:
+        self.leases.settle(node, boot)
+
+
+def schedule(database: Database, epoch: Epoch) -> Work:
+    """The scheduler's life."""
+    process = Scheduler(database, database, epoch, database.now)
+    return lambda: 0 if process.cycle() else SECOND
+
+
+def keep_time(watch: Watch) -> Callable[[Database, Epoch], Work]:
+    """The timers' life."""
+
+    def begin(database: Database, epoch: Epoch) -> Work:
+        process = Timers(database, watch, epoch)
+
+        def work() -> int:
+            process.tick()
+            return int(timers.TICK_SECONDS * SECOND)
+
+        return work
+
+    return begin

@@ -1,0 +1,106 @@
+"""A process's way to the log: slow at times, and the place where it is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from domain.errors import Unavailable
+from domain.event import Recorded, StreamId
+from domain.values.time import MILLISECOND
+from infra.recorder import Answer, Epoch
+from infra.store import Change, Log, Saved
+from tests.simulation.loop import Crashed, Loop
+
+
+@dataclass
+class Trouble:
+    """Chances per append in ten-thousandths; `longest_ms` is how long a process may stand still."""
+
+    crash_before: int = 0
+    crash_after: int = 0
+    unknown: int = 0
+    pause: int = 0
+    longest_ms: int = 0
+    down_until: int = 0
+
+
+class Database(Log):
+    """The log for one process. `killed` ends the process and makes it start anew later."""
+
+    def __init__(
+        self,
+        log: Log,
+        loop: Loop,
+        random: Random,
+        trouble: Trouble,
+        alive: Callable[[], bool],
+        killed: Callable[[str], None],
+    ) -> None:
+        self._log, self._loop, self._random = log, loop, random
+        self._trouble, self._alive, self._killed = trouble, alive, killed
+
+    def append(
+        self,
+        changes: Sequence[Change],
+        *,
+        epoch: Epoch | None = None,
+        answer: Answer | None = None,
+    ) -> list[Recorded]:
+        if not any(change.events for change in changes):
+            return []
+        trouble = self._trouble
+        self._stand_still()
+        self._die(trouble.crash_before, "before its commit")
+        self._reach()
+        recorded = self._log.append(changes, epoch=epoch, answer=answer)
+        self._die(trouble.crash_after, "after its commit")
+        if self._happens(trouble.unknown):
+            raise Unavailable("database_unavailable", "the connection broke at the commit")
+        self._stand_still()
+        return recorded
+
+    def read(self, after: int, limit: int = 1000) -> list[Recorded]:
+        self._reach()
+        return self._log.read(after, limit)
+
+    def wait(self, seconds: float) -> None:
+        """Nothing: the loop calls when there is something."""
+
+    def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
+        self._reach()
+        return self._log.stream(stream, after)
+
+    def head(self) -> int:
+        return self._log.head()
+
+    def now(self) -> int:
+        return self._log.now()
+
+    def recall(self, principal: str, key: str) -> Saved | None:
+        self._reach()
+        return self._log.recall(principal, key)
+
+    def take_role(self, role: str, holder: str) -> Epoch:
+        self._reach()
+        return self._log.take_role(role, holder)
+
+    def _reach(self) -> None:
+        if self._loop.now < self._trouble.down_until:
+            raise Unavailable("database_unavailable", "the database does not answer")
+
+    def _stand_still(self) -> None:
+        if self._happens(self._trouble.pause):
+            longest = self._trouble.longest_ms if self._random.random() < 0.2 else 50
+            self._loop.pause(self._random.randrange(1, longest + 1) * MILLISECOND)
+            if not self._alive():
+                raise Crashed
+
+    def _die(self, chance: int, when: str) -> None:
+        if self._happens(chance):
+            self._killed(when)
+            raise Crashed
+
+    def _happens(self, chance: int) -> bool:
+        return chance > 0 and self._random.randrange(10_000) < chance

@@ -1,0 +1,212 @@
+"""The invariants of docs/reliability.md, checked at every event and at every start of a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.allocation import allocation as allocations
+from domain.allocation.allocation import Allocation
+from domain.allocation.events import AllocationEvent, Granted, Released, SeatEnded, SeatLost
+from domain.event import Recorded
+from domain.job import job as jobs
+from domain.job.events import GraceExpired, JobEvent, Placed, Reopened, Submitted
+from domain.job.job import Job
+from domain.job.transitions import TRANSITIONS
+from domain.node import node as nodes
+from domain.node.events import NodeEvent
+from domain.node.node import Node
+from domain.project.events import Quota, QuotaSet
+from domain.values.resources import NOTHING, Resources
+from infra.recorder import Answer, Epoch
+from tests.simulation.loop import Trace
+from tests.simulation.machine import Machine, Process
+
+
+class Violation(BaseException):
+    """An invariant does not hold; nothing of the product may catch it."""
+
+    def __init__(self, invariant: str, detail: str, job: str = "", story: str = "") -> None:
+        super().__init__(invariant, detail, job, story)
+        self.invariant, self.detail, self.job, self.story = invariant, detail, job, story
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.detail}\n{self.story}"
+
+
+class Checker:
+    """What the log and the machines say, kept apart from all the product keeps."""
+
+    def __init__(self, trace: Trace, epochs: dict[str, int]) -> None:
+        self._trace = trace
+        self._epochs = epochs
+        self.jobs: dict[str, Job] = {}
+        self.allocations: dict[str, Allocation] = {}
+        self.nodes: dict[str, Node] = {}
+        self.machines: dict[str, Machine] = {}
+        self._quotas: dict[str, list[tuple[int, Quota]]] = {}
+        self._projects: dict[str, str] = {}
+        self._names: set[str] = set()
+        self._keys: set[tuple[str, str]] = set()
+        self._latest: dict[str, int] = {}
+        self._position = 0
+
+    def fail(
+        self, invariant: str, detail: str, job: str = "", nodes: set[str] | None = None
+    ) -> None:
+        """Raise, with the story of the job and of the nodes it is about."""
+        about = set(nodes or ())
+        if job in self.jobs:
+            about |= {str(seat.node) for seat in self.jobs[job].seats}
+        lines = self._trace.story(job, about, 60)
+        raise Violation(invariant, detail, job, "\n".join(lines))
+
+    def recorded(self, batch: list[Recorded], epoch: Epoch | None, answer: Answer | None) -> None:
+        """A transaction was committed."""
+        if epoch is not None and self._epochs.get(epoch.role) != epoch.number:
+            self.fail("I11", f"a write of epoch {epoch.number} of {epoch.role}, which is over")
+        if answer is not None:
+            if (answer.principal, answer.key) in self._keys:
+                self.fail("I10", f"the command {answer.key} had a second effect")
+            self._keys.add((answer.principal, answer.key))
+        for item in batch:
+            self._one(item)
+        for item in batch:
+            if isinstance(item.event, Granted):
+                self._granted(item.event, item)
+
+    def _one(self, item: Recorded) -> None:
+        if item.position <= self._position:
+            self.fail("I9", f"position {item.position} after {self._position}")
+        self._position = item.position
+        if not (item.meta.actor and item.meta.cause):
+            self.fail("I11", f"position {item.position} has no actor or no cause")
+        event, name = item.event, item.stream.partition("/")[2]
+        if isinstance(event, JobEvent):
+            self._job(name, event, item)
+        elif isinstance(event, AllocationEvent):
+            self._allocation(name, event, item)
+        elif isinstance(event, NodeEvent):
+            self._trace.note(f"[{item.position}] {event.topic}", node=name)
+            self.nodes[name] = nodes.evolve(self.nodes.get(name), event)
+        elif isinstance(event, QuotaSet):
+            self._trace.note(f"[{item.position}] {name}: {event}")
+            self._quotas.setdefault(name, []).append((item.position, event.quota))
+
+    def _job(self, name: str, event: Any, item: Recorded) -> None:
+        about = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
+        self._trace.note(f"[{item.position}] {event.topic} {about} by {item.meta.actor}", name)
+        before = self.jobs.get(name)
+        if isinstance(event, Submitted):
+            if before is not None or event.spec.name in self._names:
+                self.fail("I10", f"{event.spec.name} was submitted twice", name)
+            self._names.add(event.spec.name)
+        elif before is None or (before.phase, type(event)) not in TRANSITIONS:
+            self.fail("I7", f"{event.topic} in {before and before.phase}", name)
+        if isinstance(event, GraceExpired):
+            assert before is not None
+            if before.stop_deadline is None or item.recorded_at < before.stop_deadline:
+                self.fail("I13", "its grace was cut short", name)
+        after = jobs.evolve(before, event)
+        if (
+            before is not None
+            and not isinstance(event, Reopened)
+            and after.attempt < before.attempt
+        ):
+            self.fail("I3", "its attempt number fell", name)
+        if isinstance(event, Placed) and len(event.seats) != after.spec.replicas:
+            self.fail("I6", f"{len(event.seats)} of {after.spec.replicas} seats", name)
+        self.jobs[name] = after
+
+    def _allocation(self, name: str, event: Any, item: Recorded) -> None:
+        before = self.allocations.get(name)
+        job = event.job if before is None else before.job
+        about = getattr(event, "outcome", "")
+        rank = getattr(event, "rank", "")
+        self._trace.note(f"[{item.position}] {event.topic} {rank} {about}", job)
+        if (before is None) != isinstance(event, Granted):
+            self.fail("I7", f"{event.topic} of {name}", job)
+        if before is not None and before.released:
+            self.fail("I7", f"{event.topic} of {name} after its release", job)
+        ends = isinstance(event, SeatEnded | SeatLost)
+        if ends and before is not None and before.end_of(event.rank) is not None:
+            self.fail("I10", f"seat {event.rank} of {name} ended twice", job)
+        if isinstance(event, Granted):
+            for other in self.allocations.values():
+                if other.job == job and not other.released:
+                    self.fail("I3", f"{name} is granted while {other.id} is held", job)
+                if other.job == job and other.attempt >= event.attempt:
+                    self.fail("I3", f"attempt {event.attempt} after {other.attempt}", job)
+            self._projects[name] = item.meta.project or ""
+        if isinstance(event, Released) and before is not None and not before.all_ended:
+            self.fail("I6", f"{name} is released before all its seats ended", job)
+        self.allocations[name] = allocations.evolve(before, event)
+
+    def _granted(self, event: Granted, item: Recorded) -> None:
+        job = self.jobs[event.job]
+        if (job.allocation, job.attempt, job.seats) != (
+            event.allocation,
+            event.attempt,
+            event.seats,
+        ):
+            self.fail("I6", f"{event.allocation} is granted, its job is not placed so", event.job)
+        for node in {str(seat.node) for seat in event.seats}:
+            self._capacity(node, event.job)
+        self._quota(item.meta.project or "", int(item.meta.cause.partition(":")[2]), event.job)
+
+    def _capacity(self, node: str, job: str) -> None:
+        held = NOTHING
+        devices: list[str] = []
+        for allocation in self.allocations.values():
+            if allocation.released:
+                continue
+            for seat in allocation.seats:
+                if seat.node == node:
+                    held = held + allocation.per_seat
+                    devices += seat.devices
+        offer = self.nodes[node].offer
+        if not held.fits(offer.capacity):
+            self.fail("I1", f"{node} holds {held} of {offer.capacity}", job, {node})
+        known = {device.id for device in offer.devices}
+        if len(set(devices)) != len(devices) or not known.issuperset(devices):
+            self.fail("I1", f"{node} gave a GPU twice: {sorted(devices)}", job, {node})
+
+    def _quota(self, project: str, read: int, job: str) -> None:
+        """A grant keeps within the quota that stood when it was decided, or a later one."""
+        used = NOTHING
+        for name, allocation in self.allocations.items():
+            if self._projects[name] == project and not allocation.released:
+                used = used + allocation.per_seat * len(allocation.seats)
+        known = self._quotas.get(project, [])
+        before = [quota for position, quota in known if position <= read]
+        allowed = [before[-1] if before else Quota()]
+        allowed += [quota for position, quota in known if position > read]
+        if not any(_within(used, quota) for quota in allowed):
+            self.fail("I4", f"{project} holds {used}, allowed {allowed}", job)
+
+    def began(self, machine: Machine, process: Process) -> None:
+        """A process is about to run on a machine."""
+        order = process.order
+        for other in self.machines.values():
+            for running in other.processes.values():
+                if running.order.job != order.job or not running.alive:
+                    continue
+                where = {machine.name, other.name}
+                if running.order.attempt != order.attempt:
+                    text = f"attempt {order.attempt} starts on {machine.name} while attempt"
+                    text += f" {running.order.attempt} runs on {other.name}"
+                    self.fail("I3", text, order.job, where)
+                if running.order.rank == order.rank:
+                    self.fail("I3", f"{running.key} runs twice", order.job, where)
+        wanted = set(order.seat.devices)
+        cpu = order.seat.cpu_milli
+        for running in machine.processes.values():
+            cpu += running.order.seat.cpu_milli
+            if wanted & set(running.order.seat.devices):
+                text = f"{process.key} and {running.key} use the same GPU of {machine.name}"
+                self.fail("I1", text, order.job, {machine.name})
+        if cpu > machine.offer.capacity.cpu_milli:
+            self.fail("I1", f"{machine.name} runs {cpu} of its CPUs", order.job, {machine.name})
+
+
+def _within(used: Resources, quota: Quota) -> bool:
+    return all(limit is None or getattr(used, name) <= limit for name, limit in vars(quota).items())

@@ -1,0 +1,137 @@
+"""People: they submit, cancel, suspend, resume and change priorities, and ask until answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from domain.errors import Refusal, Unavailable
+from domain.job import job as jobs
+from domain.job.spec import Checkpointing, JobSpec, Retry
+from domain.job.transitions import Phase
+from domain.values.ids import ProjectId
+from domain.values.resources import Resources
+from domain.values.time import MILLISECOND, SECOND
+from tests.simulation.cell import CellApi, Decide
+from tests.simulation.invariants import Checker
+from tests.simulation.loop import Loop
+from tests.simulation.machine import Behaviour
+from tests.simulation.network import Away, Network, Reply
+
+GIB = 2**30
+PROJECTS = (ProjectId("ml"), ProjectId("ops"))
+CALL = 3 * SECOND
+
+
+@dataclass
+class Users:
+    """Everybody who works with the cell. `behaviours` are by job name."""
+
+    loop: Loop
+    random: Random
+    network: Network
+    cell: CellApi
+    checker: Checker
+    most_seats: int
+    kind: Random
+
+    def __post_init__(self) -> None:
+        self.behaviours: dict[str, Behaviour] = {}
+        self.unanswered: set[str] = set()
+        self._number = 0
+
+    def behaviour(self, job: str) -> Behaviour:
+        """What a job does."""
+        return self.behaviours[self.checker.jobs[job].spec.name]
+
+    def submit(self) -> None:
+        """One new job."""
+        self._number += 1
+        name = f"job-{self._number}"
+        spec = self._spec(name)
+        self.behaviours[name] = self._behaviour()
+        self._ask(name, lambda reply: self.cell.submit("ada", spec, name, reply))
+
+    def control(self) -> None:
+        """Do something to one of the jobs."""
+        known = sorted(self.checker.jobs)
+        if not known:
+            return
+        chosen: tuple[str, Decide] = self.random.choice(
+            (
+                ("cancel", lambda job, _, deadline: jobs.cancel(job, deadline)),
+                ("suspend", lambda job, _, deadline: jobs.suspend(job, deadline)),
+                ("resume", lambda job, now, _: jobs.resume(job, now)),
+                ("requeue", jobs.requeue),
+                ("priority", _priority(self.random.randrange(10))),
+                ("priority", _priority(self.random.randrange(10))),
+            )
+        )
+        self._control(self.random.choice(known), *chosen)
+
+    def release_all(self) -> None:
+        """Resume whatever waits for a person."""
+        for name, job in sorted(self.checker.jobs.items()):
+            if job.phase is Phase.SUSPENDED or (job.phase is Phase.HELD and job.due_at is None):
+                self._control(name, "resume", lambda state, now, _: jobs.resume(state, now))
+
+    def _control(self, job: str, what: str, decide: Decide) -> None:
+        self._number += 1
+        key = f"{what}-{self._number}"
+        self._ask(key, lambda reply: self.cell.control(job, decide, key, reply))
+
+    def _ask(self, key: str, handler: Callable[[Reply], None]) -> None:
+        self.unanswered.add(key)
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Away | Unavailable) or _try_again(answer):
+                delay = self.random.randrange(100, 3000) * MILLISECOND
+                self.loop.after(delay, lambda: self._call(handler, answered))
+            else:
+                self.unanswered.discard(key)
+
+        self._call(handler, answered)
+
+    def _call(self, handler: Callable[[Reply], None], answered: Reply) -> None:
+        self.network.call("user", handler, answered, CALL)
+
+    def _spec(self, name: str) -> JobSpec:
+        kind = self.kind
+        gpus = kind.choice((0, 0, 1, 1, 2))
+        docker = kind.random() < 0.3
+        return JobSpec(
+            name,
+            kind.choice(PROJECTS),
+            ("work",),
+            image="image" if docker else None,
+            resources=Resources(
+                kind.choice((500, 1000, 2000)), kind.choice((1, 2, 4)) * GIB, gpus * 1000
+            ),
+            replicas=kind.choice((1, 1, 1, 2, min(3, self.most_seats))),
+            priority=kind.choice((0, 0, 0, 5, 9)),
+            checkpointing=Checkpointing(kind.random() < 0.4, 60),
+            retry=Retry(kind.choice((0, 0, 2)), kind.choice((1, 5)), 20),
+            time_limit_seconds=kind.choice((None, None, None, 30, 90)),
+            grace_seconds=kind.choice((None, None, 0, 2, 8)),
+            hold=kind.random() < 0.05,
+        )
+
+    def _behaviour(self) -> Behaviour:
+        kind = self.kind
+        length = kind.choice((200, 2000, 5000, 20_000, 60_000))
+        return Behaviour(
+            run_us=kind.randrange(length // 2, length) * MILLISECOND,
+            codes=kind.choice(((0,), (0,), (0,), (1, 0), (1,))),
+            heeds_stop=kind.random() < 0.8,
+            out_of_memory=kind.random() < 0.1,
+        )
+
+
+def _priority(value: int) -> Decide:
+    return lambda job, *_: jobs.set_priority(job, value)
+
+
+def _try_again(answer: Any) -> bool:
+    return isinstance(answer, Refusal) and answer.code in ("version_conflict", "key_taken")

@@ -1,0 +1,321 @@
+"""One simulated cell from a seed: faults for a while, then healing, then everything must end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from domain.event import Event, Meta, StreamId
+from domain.job.transitions import ENDED
+from domain.node import node as nodes
+from domain.node.events import Registered
+from domain.policy.events import SchedulerSet, SchedulerSettings
+from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import DeviceId, NodeId
+from domain.values.resources import Resources
+from domain.values.time import MILLISECOND, SECOND
+from domain.values.topology import Device
+from infra.store import Change, stream_of
+from processors import scheduler, timers
+from tests.simulation.agent import SimulatedAgent
+from tests.simulation.cell import CellApi
+from tests.simulation.control import Leader, MemoryWatch, keep_time, schedule
+from tests.simulation.database import Database, Trouble
+from tests.simulation.faults import Faults
+from tests.simulation.guards import Guard, without
+from tests.simulation.invariants import Checker, Violation
+from tests.simulation.leases import MemoryLeases
+from tests.simulation.log import MemoryLog
+from tests.simulation.loop import Loop, Trace
+from tests.simulation.machine import Machine
+from tests.simulation.network import Network, Weather
+from tests.simulation.users import GIB, Users
+from tests.simulation.views import LiveViews, rebuilt
+
+EPOCH = 1_800_000_000 * SECOND
+HEAL = 400 * SECOND
+END = 600 * SECOND
+LAST = 3000 * SECOND
+WAIT_WITHOUT_GUARD_MS = 6000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a world went: `checksum` is of its whole trace and log."""
+
+    seed: int
+    events: int
+    simulated_us: int
+    jobs: int
+    checksum: str
+    violation: Violation | None = None
+
+
+class World:
+    """A cell, its nodes and its users."""
+
+    def __init__(
+        self, seed: int, off: frozenset[Guard] = frozenset(), *, faults: bool = True
+    ) -> None:
+        self.seed = seed
+        self.loop = Loop()
+        self.trace = Trace(self.loop)
+        self._random = Random(f"world {seed}")
+        self._off = off
+        self.log = MemoryLog(lambda: EPOCH + self.loop.now, off)
+        self.checker = Checker(self.trace, self.log.epochs)
+        self.network = Network(self.loop, self._fork("network"), Weather())
+        self.trouble = Trouble()
+        self.projector_until = 0
+        self._projecting = False
+        early = WAIT_WITHOUT_GUARD_MS if Guard.LEASE_WAIT in off else None
+        self.leases = MemoryLeases(self.log.now, early)
+        self.views = LiveViews(self.log, lambda concerned: self.cell.changed(concerned))
+        database = Database(
+            self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
+        )
+        self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
+        self.log.observers.append(self.checker.recorded)
+        self.log.observers.append(lambda *_: self._ring())
+        self.leaders = self._make_leaders()
+        self.machines = {m.name: m for m in self._make_machines()}
+        self.checker.machines = self.machines
+        self.agents: dict[str, SimulatedAgent] = {}
+        self.users = Users(
+            self.loop,
+            self._fork("users"),
+            self.network,
+            self.cell,
+            self.checker,
+            len(self.machines),
+            self._fork("jobs"),
+        )
+        self.faults = Faults(self, self._fork("faults"))
+        self._with_faults = faults
+
+    def _fork(self, name: str) -> Random:
+        return Random(f"{name} {self.seed}")
+
+    def _make_leaders(self) -> list[Leader]:
+        locks: dict[str, tuple[str, int]] = {}
+        found = []
+        for role, begin in (
+            (scheduler.ROLE, schedule),
+            (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases))),
+        ):
+            for number in (1, 2):
+                name = f"{role}-{number}"
+                found.append(
+                    Leader(
+                        name,
+                        role,
+                        begin,
+                        self.log,
+                        self.loop,
+                        self.trace,
+                        self._fork(name),
+                        self.trouble,
+                        locks,
+                    )
+                )
+        return found
+
+    def _make_machines(self) -> list[Machine]:
+        random = self._fork("machines")
+        machines = []
+        for number in range(random.choice((2, 3, 4))):
+            name = f"node-{number}"
+            gpus = random.choice((2, 2, 4))
+            devices = tuple(Device(DeviceId(f"{name}-gpu{n}"), "A100", GIB) for n in range(gpus))
+            offer = Registered(
+                NodeId(name),
+                "",
+                Resources(4000, 16 * GIB, gpus * 1000),
+                devices,
+                ("docker", "sandbox"),
+            )
+            machines.append(
+                Machine(
+                    offer,
+                    self.loop,
+                    self.trace,
+                    self._fork(name),
+                    lambda job: self.users.behaviour(job),
+                    self.checker.began,
+                    random.randrange(-20_000, 20_000),
+                )
+            )
+        return machines
+
+    # what people, machines and faults do
+
+    def start_machine(self, name: str) -> None:
+        """Power on, and its agent."""
+        self.machines[name].start()
+        self._start_agent(name)
+
+    def stop_machine(self, name: str, wipe: bool, span: int) -> None:
+        """Power off for a while."""
+        machine = self.machines[name]
+        if name in self.agents:
+            self.agents.pop(name).die()
+        machine.crash(wipe)
+        self.loop.after(span, lambda: None if machine.up else self.start_machine(name))
+
+    def kill_agent(self, name: str, span: int) -> None:
+        """kill -9 of an agent, which is started again before its lease makes it too late."""
+        machine, agent = self.machines[name], self.agents.pop(name, None)
+        if agent is None:
+            return
+        left = machine.until(agent.stop_us) - self.loop.now
+        span = max(0, min(span, left)) if machine.processes else span
+        self.trace.note(f"the agent is killed, back in {span / 1e6:.1f} s", node=name)
+        agent.die()
+        boot = machine.boot
+
+        def again() -> None:
+            if machine.up and machine.boot == boot and name not in self.agents:
+                self._start_agent(name)
+
+        self.loop.after(span, again)
+
+    def _start_agent(self, name: str) -> None:
+        self.agents[name] = SimulatedAgent(self.machines[name], self.network, self.cell, self._off)
+
+    def operate(self, node: str, decide: Callable[[nodes.Node], Sequence[Event]]) -> None:
+        """An operator's command, sent once."""
+        self.network.call(
+            "user", lambda reply: self.cell.operate(node, decide, reply), lambda _: None, SECOND
+        )
+
+    def record(self, stream: StreamId, event: Event) -> None:
+        """An administrator's decision, recorded at once."""
+        version = len(self.log.stream(stream))
+        self.log.append([Change(stream, version, [event], Meta("admin", "command:admin", "admin"))])
+
+    def _api_killed(self, when: str) -> None:
+        self.trace.note(f"an API process is killed {when}")
+
+    def _ring(self) -> None:
+        for leader in self.leaders:
+            leader.wake()
+        self._project_later()
+
+    def _project_later(self) -> None:
+        if self._projecting:
+            return
+        self._projecting = True
+        delay = self._random.randrange(1, 40) * MILLISECOND
+        self.loop.at(max(self.loop.now + delay, self.projector_until), self._project)
+
+    def _project(self) -> None:
+        self._projecting = False
+        if self.loop.now < self.projector_until:
+            self._project_later()
+        else:
+            self.views.step()
+
+    # a run
+
+    def run(self) -> Outcome:
+        """Faults until `HEAL`, then to `END`; whatever has not ended by `LAST` never will."""
+        violation = None
+        try:
+            with without(self._off):
+                self._begin()
+                self.loop.run(HEAL)
+                self.trace.note("healed")
+                self.faults.heal()
+                self._sweep()
+                self.loop.run(END)
+                while not self._all_ended() and self.loop.now < LAST:
+                    self.loop.run(self.loop.now + 10 * SECOND)
+                self._check_end()
+        except Violation as found:
+            violation = found
+        return Outcome(
+            self.seed,
+            self.loop.events,
+            self.loop.now,
+            len(self.checker.jobs),
+            self._checksum(),
+            violation,
+        )
+
+    def _begin(self) -> None:
+        settings = SchedulerSettings(grace_seconds=self._random.choice((2, 5, 15)))
+        self.record(stream_of("policy", "cell"), SchedulerSet(settings))
+        for leader in self.leaders:
+            leader.start(self._random.randrange(SECOND))
+        for name in sorted(self.machines):
+            self.loop.after(self._random.randrange(5 * SECOND), partial(self._power_on, name))
+        for _ in range(self._random.randrange(8, 20)):
+            self.loop.at(self._random.randrange(HEAL), self.users.submit)
+        for _ in range(self._random.randrange(0, 15)):
+            self.loop.at(self._random.randrange(HEAL), self.users.control)
+        if self._with_faults:
+            self.faults.begin()
+
+    def _power_on(self, name: str) -> None:
+        if not self.machines[name].up:
+            self.start_machine(name)
+
+    def _sweep(self) -> None:
+        """After healing, what waits for a person is resumed now and then."""
+        self.users.release_all()
+        if self.loop.now < LAST:
+            self.loop.after(15 * SECOND, self._sweep)
+
+    def _all_ended(self) -> bool:
+        ended = all(job.phase in ENDED for job in self.checker.jobs.values())
+        running = any(machine.processes for machine in self.machines.values())
+        return ended and not running and not self.users.unanswered
+
+    def _check_end(self) -> None:
+        checker = self.checker
+        if self.users.unanswered:
+            checker.fail("I2", f"never answered: {sorted(self.users.unanswered)}")
+        for name, job in sorted(checker.jobs.items()):
+            if job.phase not in ENDED:
+                checker.fail("I2", f"{name} is {job.phase} for ever ({job.waiting})", name)
+        for machine in self.machines.values():
+            for process in machine.processes.values():
+                checker.fail(
+                    "I2", f"{process.key} runs for ever", process.order.job, {machine.name}
+                )
+        for name, allocation in checker.allocations.items():
+            if not allocation.released:
+                checker.fail("I2", f"{name} is held for ever", allocation.job)
+        self._check_folds()
+
+    def _check_folds(self) -> None:
+        """Read models are folds of the log, and in the end the snapshot holds nothing."""
+        self.projector_until = 0
+        self.views.step()
+        events = self.log.read(0, 10**9)
+        whole = rebuilt(events)
+        for view, rows in self.views.rows.items():
+            if rows != whole[view]:
+                self.checker.fail("I8", f"the view {view} is not the fold of the log")
+        snapshot = Snapshot()
+        for event in events:
+            snapshot.apply(event)
+        if snapshot.jobs or snapshot.allocations or any(n.held for n in snapshot.nodes.values()):
+            self.checker.fail("I8", "the snapshot holds what has ended")
+        for node, state in snapshot.nodes.items():
+            if state.free != state.node.offer.capacity:
+                self.checker.fail("I5", f"{node} is not free again: {state.free}")
+
+    def _checksum(self) -> str:
+        log = hashlib.sha256(f"{self.trace.checksum} {self.loop.events}".encode())
+        for item in self.log.read(0, 10**9):
+            log.update(f"{item}".encode())
+        return log.hexdigest()[:16]
+
+
+def run(seed: int, off: frozenset[Guard] = frozenset(), *, faults: bool = True) -> Outcome:
+    """The world of a seed, from beginning to end."""
+    return World(seed, off, faults=faults).run()
