@@ -5,9 +5,10 @@ DATA ?= data
 FAKE_GPUS ?= 2xA100
 KAFKA_PORT ?= 9092
 SEEDS ?= 1-2000
+NAME ?=
 BIN := .venv/bin
 
-.PHONY: help env demo up kafka test simulate check types format lock
+.PHONY: help env demo up kafka test simulate bench check types format lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +34,11 @@ kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFK
 test: env ## every test
 	$(BIN)/python -m pytest tests/
 
-simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last)
-	$(BIN)/python -m tests.simulation $(SEEDS)
+simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last, GUARDS=1: each guard removed)
+	$(BIN)/python -m tests.simulation $(SEEDS) $(if $(GUARDS),--guards)
+
+bench: env ## measure this platform beside its peers (NAME="submit --size 500"; lists them without)
+	$(BIN)/python -m bench $(NAME)
 
 check: env ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

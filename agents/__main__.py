@@ -1,4 +1,4 @@
-"""`python -m agents`: act for this node until stopped. Seats outlive the agent."""
+"""`python -m agents`: act for this node until stopped. Seats outlive it unless --stop-seats."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def main() -> None:
         runner.close()
     if refused:
         sys.exit(f"agents: the cell refuses this agent: {refused[0]}")
-    logging.getLogger("agents").info("stopped; seats go on running")
+    logging.getLogger("agents").info(
+        "stopped; %s", "its seats too" if given.stop_seats else "seats go on running"
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import logging
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from agents import gpus, proc
-from agents.cell import Cell, CellError
+from agents import proc
+from agents.cell import Cell
 from agents.checkpoints import CheckpointBroken, restore
 from agents.chunks import ObjectFolder
 from agents.known import Seat, environment, runner_for, verdict
@@ -26,9 +27,11 @@ from agents.reconcile import (
     Start,
     kill_all,
     reconcile,
+    too_late,
 )
 from agents.reporter import Reporter
 from agents.runner import Found, Gpu, Runner, SeatSpec, StartFailed
+from agents.samples import Sampler
 from agents.saving import Saver
 from agents.seats import Published, SeatFolder, SeatRecord, SeatStore, StopRecord
 from agents.settings import Settings
@@ -40,7 +43,6 @@ from agents.wire import (
     Order,
     Orders,
     Restored,
-    Sample,
     SeatKey,
     Started,
     key_of,
@@ -49,8 +51,8 @@ from domain.allocation.seat import Outcome
 
 log = logging.getLogger(__name__)
 TICK_S = 0.25
-SAMPLE_US = 5_000_000
 LOOK_US = 500_000
+END_S = 10.0
 
 
 class Agent:
@@ -80,8 +82,8 @@ class Agent:
         self._later: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopped = False
-        self._sampled_us = 0
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="seat")
+        self._sampler = Sampler(cell, settings.node, boot, self._workers)
         self._reporter = Reporter(cell, settings.node, boot, self._answered)
 
     def run(self, runners: dict[str, Runner]) -> None:
@@ -93,11 +95,25 @@ class Agent:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self.step()
+        if self._settings.stop_seats:
+            self._end_seats()
         self._reporter.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
 
+    def _end_seats(self) -> None:
+        """Kill every seat and see it end; what became of them is kept on disk and told."""
+        deadline = time.monotonic() + END_S
+        self._kill_all("the agent was stopped, and its seats with it")
+        while any(s.phase is not Phase.ENDED for s in self._locals().values()):
+            if time.monotonic() > deadline:
+                log.warning("some seats did not end in %s s", END_S)
+                return
+            self._catch_up()
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+
     def stop(self) -> None:
-        """End the loop; seats go on running and are adopted by the next agent."""
+        """End the loop; seats go on running and are adopted by the next agent, or end with it."""
         self._stopped = True
         self._wake.set()
 
@@ -120,9 +136,7 @@ class Agent:
         done = threading.Event()
 
         def kill() -> None:
-            for action in kill_all(self._locals(), "the node's lease ended"):
-                if isinstance(action, Kill):
-                    self._kill(action)
+            self._kill_all("the node's lease ended")
             self._orders, self._deadlines = None, {}
             done.set()
 
@@ -131,18 +145,25 @@ class Agent:
 
     def step(self) -> None:
         """Everything there is to do now."""
-        while not self._later.empty():
-            self._later.get()()
-        while not self._exits.empty():
-            self._exited(self._exits.get())
+        self._catch_up()
         now = proc.now_us()
         locals_ = self._locals()
         for action in reconcile(self._orders, locals_, self._deadlines, now, self._clock.stop_us):
             self._act(action)
         for seat in list(self._seats.values()):
             self._look_after(seat, now)
-        if now - self._sampled_us >= SAMPLE_US:
-            self._sample(now)
+        self._sampler.take(self._seats, now)
+
+    def _catch_up(self) -> None:
+        while not self._later.empty():
+            self._later.get()()
+        while not self._exits.empty():
+            self._exited(self._exits.get())
+
+    def _kill_all(self, why: str) -> None:
+        for action in kill_all(self._locals(), why):
+            if isinstance(action, Kill):
+                self._kill(action)
 
     def _do(self, action: Callable[[], None]) -> None:
         self._later.put(action)
@@ -188,8 +209,11 @@ class Agent:
             if restored is not None:
                 restore(restored.digest, seat.folder.checkpoint, self._objects)
                 self._reporter.tell(Restored(*seat.order.key, restored.digest))
-            if proc.now_us() >= self._clock.stop_us:
-                raise StartFailed("the node's lease ended before it could start")
+            seat.runner.prepare(seat.spec)
+            late = too_late(proc.now_us(), self._clock.stop_us, seat.local)
+            if late is not None:
+                self._do(lambda: self._conclude(seat, late[0], None, late[1]))
+                return
             seat.runner.start(seat.spec)
         except (StartFailed, CheckpointBroken, OSError) as error:
             detail = str(error)
@@ -305,29 +329,6 @@ class Agent:
                 self._reporter.tell(fact)
         finally:
             seat.looking = False
-
-    def _sample(self, now: int) -> None:
-        samples = []
-        for key, seat in self._seats.items():
-            if seat.runner is None or seat.local.phase is not Phase.RUNNING:
-                continue
-            used = seat.runner.usage(key)
-            if used is None:
-                continue
-            if seat.cpu_us is not None and self._sampled_us:
-                milli = max(0, used.cpu_us - seat.cpu_us) * 1000 // (now - self._sampled_us)
-                busy = gpus.usage(seat.spec.gpus)
-                samples.append(Sample(*key, milli, used.memory_bytes, busy))
-            seat.cpu_us = used.cpu_us
-        self._sampled_us = now
-        if samples:
-            self._workers.submit(self._send_samples, samples)
-
-    def _send_samples(self, samples: list[Sample]) -> None:
-        try:
-            self._cell.send_samples(self._settings.node, self._boot, samples)
-        except CellError as error:
-            log.info("samples were dropped: %s", error)
 
     def _adopt_all(self) -> None:
         for folder, record in self._store.all():

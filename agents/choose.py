@@ -14,6 +14,7 @@ import docker.errors
 from agents import limits
 from agents.docker import DockerRunner
 from agents.launch import BubblewrapLauncher, Launcher, PlainLauncher
+from agents.namespaces import NamespacesLauncher
 from agents.runner import OnExit, Runner, SeatSpec, StartFailed
 from agents.sandbox import SandboxRunner
 from agents.seats import SeatFolder
@@ -40,7 +41,7 @@ def runners(settings: Settings, on_exit: OnExit) -> dict[str, Runner]:
         if launcher is not None:
             found["sandbox"] = _runner(launcher, on_exit)
         elif wanted is not None:
-            raise StartFailed("--runners: this machine allows no sandbox (is bubblewrap there?)")
+            raise StartFailed("--runners: no sandbox here: no bubblewrap, no namespaces")
         else:
             log.warning(
                 "NO SANDBOX: jobs run as this user, with its files and network, limited only in"
@@ -66,16 +67,17 @@ def _runner(launcher: Launcher, on_exit: OnExit) -> SandboxRunner:
 
 
 def _sandbox(settings: Settings) -> Launcher | None:
-    """A launcher that isolates, if a command really runs under it."""
+    """The first launcher that isolates and under which a command really runs."""
     mask = (settings.data.parent, *settings.mask)
-    try:
-        launcher = BubblewrapLauncher(
-            settings.data, mask, settings.expose, limit_processes=not _has_pids()
-        )
-    except StartFailed as error:
-        log.info("no bubblewrap: %s", error)
-        return None
-    return launcher if _works(settings, launcher) else None
+    for kind in (BubblewrapLauncher, NamespacesLauncher):
+        try:
+            launcher = kind(settings.data, mask, settings.expose, limit_processes=not _has_pids())
+        except StartFailed as error:
+            log.info("no sandbox by %s: %s", kind.__name__, error)
+            continue
+        if _works(settings, launcher):
+            return launcher
+    return None
 
 
 def _has_pids() -> bool:

@@ -100,6 +100,12 @@ class DockerRunner:
         self._seats: dict[SeatKey, _Seat] = {}
         self._closed = False
 
+    def prepare(self, spec: SeatSpec) -> None:
+        try:
+            self._have_image(spec.image or "")
+        except docker.errors.DockerException as error:
+            raise StartFailed(f"docker: {_explanation(error)}") from error
+
     def start(self, spec: SeatSpec) -> None:
         for path in (spec.folder.work, spec.folder.checkpoint):
             path.mkdir(mode=0o700, exist_ok=True)
@@ -110,7 +116,6 @@ class DockerRunner:
         _open_way(spec.folder.path)
         spec.folder.log.touch(mode=0o600)
         try:
-            self._have_image(spec.image or "")
             container = self._client.containers.create(**create_options(spec))
             try:
                 container.start()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pynvml
 
@@ -13,54 +15,90 @@ from agents.wire import GpuUsage
 from domain.values.topology import model_of
 
 log = logging.getLogger(__name__)
-_SHARED_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_T = TypeVar("_T")
+_SHARED_NODES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools")
 FAKE_MEMORY_BYTES = 80 * 2**30
+_NOT_HERE = (
+    pynvml.NVML_ERROR_NOT_SUPPORTED,  # this GPU does not have it
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,  # this driver does not have it
+    pynvml.NVML_ERROR_NO_PERMISSION,
+)
+_reading = threading.Lock()
 
 
-def discover(fake: Sequence[str], node: str) -> tuple[Gpu, ...]:
-    """Pretended GPUs if any are asked for, else those NVML knows, else none."""
+def discover(fake: Sequence[str], node: str, dev: Path = Path("/dev")) -> tuple[Gpu, ...]:
+    """Pretended GPUs if any are asked for, else those that NVML can read, else none."""
     if fake:
         return tuple(
             Gpu(f"FAKE-{node}-{number}", model, FAKE_MEMORY_BYTES, index=number, fake=True)
             for number, model in enumerate(fake)
         )
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        log.info("no GPUs: NVML says: %s", error)
-        return ()
-    return tuple(_read(number) for number in range(pynvml.nvmlDeviceGetCount()))
-
-
-def _read(number: int) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-    own = Path(f"/dev/nvidia{pynvml.nvmlDeviceGetMinorNumber(handle)}")
-    nodes = [path for path in (own, *map(Path, _SHARED_NODES)) if path.exists()]
-    return Gpu(
-        id=_text(pynvml.nvmlDeviceGetUUID(handle)),
-        model=model_of(_text(pynvml.nvmlDeviceGetName(handle))),
-        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-        nodes=tuple(nodes),
-        index=number,
-    )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    with _reading:
+        try:
+            pynvml.nvmlInit()
+            count = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError_LibraryNotFound as error:
+            log.info("no GPUs: NVML says: %s", error)
+            return ()
+        except pynvml.NVMLError as error:
+            log.warning("no GPUs, though NVML is installed; it says: %s", error)
+            return ()
+        found = [_read(number, dev) for number in range(count)]
+    return tuple(gpu for gpu in found if gpu is not None)
 
 
 def usage(gpus: Iterable[Gpu]) -> tuple[GpuUsage, ...]:
-    """What real GPUs do now; what cannot be read is left out, a pretended one does nothing."""
-    found = []
-    for gpu in gpus:
-        if gpu.fake:
-            continue
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.id.encode())
-            busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-            used = pynvml.nvmlDeviceGetMemoryInfo(handle).used
-        except pynvml.NVMLError as error:
-            log.warning("GPU %s cannot be read: %s", gpu.id, error)
-            continue
-        found.append(GpuUsage(gpu.id, int(busy), int(used)))
-    return tuple(found)
+    """What real GPUs do now; what cannot be read is left out, a pretended one does nothing.
+
+    A broken GPU can hold a call for minutes: meanwhile others get no answer instead of waiting.
+    """
+    if not _reading.acquire(blocking=False):
+        return ()
+    try:
+        found = [_use(gpu) for gpu in gpus if not gpu.fake]
+    finally:
+        _reading.release()
+    return tuple(use for use in found if use is not None)
+
+
+def _read(number: int, dev: Path) -> Gpu | None:
+    """One GPU as it is offered; None, and why in the log, if no job could use it."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+        if _if_any(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]):
+            log.warning("GPU %d is cut into MIG instances, which jobs cannot be given yet", number)
+            return None
+        name = str(pynvml.nvmlDeviceGetName(handle))
+        memory = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+        minor = _if_any(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)))
+        uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+    except pynvml.NVMLError as error:
+        log.warning("GPU %d is left out: NVML says: %s", number, error)
+        return None
+    if minor is None:  # its index may be another GPU's number: rather no device file than that
+        log.warning("GPU %d does not tell its device file: only containers can use it", number)
+    nodes = (dev / name for name in (f"nvidia{minor}", *_SHARED_NODES) if minor is not None)
+    there = tuple(path for path in nodes if path.exists())
+    return Gpu(uuid, model_of(name), memory or 0, there, index=number)
+
+
+def _use(gpu: Gpu) -> GpuUsage | None:
+    """What one GPU does now; None if it answers nothing."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.id.encode())
+        busy = _if_any(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+        used = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used))
+    except pynvml.NVMLError as error:
+        log.warning("GPU %s cannot be read: %s", gpu.id, error)
+        return None
+    return GpuUsage(gpu.id, busy, used)
+
+
+def _if_any(read: Callable[[], _T]) -> _T | None:
+    """What `read` says, or None where the GPU, its driver or our rights do not offer it."""
+    try:
+        return read()
+    except pynvml.NVMLError as error:
+        if error.value in _NOT_HERE:
+            return None
+        raise

@@ -104,7 +104,7 @@ class BubblewrapLauncher:
         self._layout = CachedLayout(layout.Host(self.uid, tuple(mask), tuple(expose)))
         self._limit_processes = limit_processes
         self._filter = data / "seccomp"
-        write_atomic(self._filter, _filter())
+        write_atomic(self._filter, seccomp_filter())
 
     def launch(self, spec: SeatSpec, environment: Mapping[str, str], joins: Sequence[Path]) -> int:
         folder = spec.folder.path
@@ -145,7 +145,7 @@ class BubblewrapLauncher:
         """Nothing is held."""
 
 
-def _filter() -> bytes:
+def seccomp_filter() -> bytes:
     """The seccomp filter of this machine, or one that allows all, said aloud."""
     program = seccomp.program()
     if program is None:

@@ -104,6 +104,19 @@ def reconcile(
     return actions
 
 
+def too_late(now_us: int, lease_end_us: int, seat: Local) -> tuple[Outcome, str] | None:
+    """Why a seat that is ready must not be started any more, as it is reported; None if it may.
+
+    `seat` is read after the lease: under a lease taken anew, what was killed for the old one is
+    known to be.
+    """
+    if seat.asked or seat.killed:
+        return Outcome.STOPPED, "it was stopped before it started"
+    if now_us >= lease_end_us:
+        return Outcome.START_FAILED, "the node's lease ended before it could start"
+    return None
+
+
 def kill_all(local: Mapping[SeatKey, Local], why: str) -> list[Action]:
     """Kill whatever is not over and not yet killed."""
     return [action for key, seat in local.items() for action in _kill(key, seat, why)]

@@ -95,8 +95,12 @@ class Runner(Protocol):
         """docker, sandbox or process: what is reported of a started seat."""
         ...
 
+    def prepare(self, spec: SeatSpec) -> None:
+        """What of a start can take long (fetching the image); StartFailed if it fails."""
+        ...
+
     def start(self, spec: SeatSpec) -> None:
-        """Run the seat; StartFailed if it cannot."""
+        """Run the seat at once; StartFailed if it cannot."""
         ...
 
     def adopt(self, spec: SeatSpec) -> Found:

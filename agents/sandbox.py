@@ -59,6 +59,9 @@ class SandboxRunner:
         self._watcher = threading.Thread(target=self._watch, name="seats", daemon=True)
         self._watcher.start()
 
+    def prepare(self, spec: SeatSpec) -> None:
+        """Nothing takes long here."""
+
     def start(self, spec: SeatSpec) -> None:
         _check_command(spec, self._path)
         folder = spec.folder

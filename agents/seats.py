@@ -85,7 +85,7 @@ class SeatFolder:
         return (self.path / "reported").exists()
 
     def mark_reported(self) -> None:
-        write_atomic(self.path / "reported", b"")
+        (self.path / "reported").touch()  # no fsync: lost in a crash, the verdict is said twice
 
     def remove_work(self) -> None:
         """Remove what the job could write; the log and the verdict stay."""

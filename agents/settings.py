@@ -35,6 +35,7 @@ class Settings:
     rack: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     pull: bool = False
+    stop_seats: bool = False
     log_cap_bytes: int = 64 * 2**20
     pids_limit: int = 4096
     tmp_bytes: int = 2**30
@@ -77,6 +78,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         rack=check_name("--rack", rack) if (rack := pick("rack", "COMPUTE_AGENT_RACK")) else "",
         labels=_labels(given.label or _words(environment.get("COMPUTE_AGENT_LABELS", ""))),
         pull=given.pull,
+        stop_seats=given.stop_seats,
         log_cap_bytes=_positive("--log-cap", quantity.size("--log-cap", given.log_cap)),
         pids_limit=given.pids_limit,
         tmp_bytes=_positive("--tmp-size", quantity.size("--tmp-size", given.tmp_size)),
@@ -172,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rack", help="rack the node stands in (COMPUTE_AGENT_RACK)")
     add("--label", action="append", help="NAME=VALUE, may be repeated (COMPUTE_AGENT_LABELS)")
     add("--pull", action="store_true", help="pull missing images")
+    add("--stop-seats", action="store_true", help="end the seats with the agent")
     add("--log-cap", default="64Mi", help="largest log kept of one seat (64Mi)")
     add("--tmp-size", default="1Gi", help="size of a seat's private /tmp (1Gi)")
     add("--pids-limit", type=int, default=4096, help="most processes and threads of a seat (4096)")

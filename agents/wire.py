@@ -191,12 +191,12 @@ class LogKept(msgspec.Struct, frozen=True):
     full: bool = False
 
 
-class GpuUsage(msgspec.Struct, frozen=True):
-    """What one device of a seat is doing."""
+class GpuUsage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one device of a seat is doing; a figure it does not tell is absent."""
 
     device: str
-    util_percent: int
-    memory_bytes: int
+    util_percent: int | None = None
+    memory_bytes: int | None = None
 
 
 class Sample(msgspec.Struct, frozen=True):

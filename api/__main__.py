@@ -5,12 +5,17 @@ from __future__ import annotations
 import ipaddress
 import logging
 import sys
+import time
 
 import uvicorn
 
 from api.app import create_app
+from domain.errors import Unavailable
 from infra.logging import configure
 from infra.settings import Settings
+from infra.store import Store
+
+RETRY_SECONDS = 1.0
 
 
 def main() -> None:
@@ -21,6 +26,7 @@ def main() -> None:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
     if not ipaddress.ip_address(settings.host).is_loopback:
         logging.getLogger("api").warning("listening on %s: put TLS in front", settings.host)
+    _await_database(settings.database_url)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -29,6 +35,18 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=2,
     )
+
+
+def _await_database(dsn: str) -> None:
+    """Return once the database answers: the parts of a cell may be started in any order."""
+    while True:
+        try:
+            Store(dsn).close()
+        except Unavailable as refusal:
+            logging.getLogger("api").warning("%s: trying again", refusal)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 if __name__ == "__main__":

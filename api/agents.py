@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
 from domain.values.topology import Device, Location, model_of
 from infra import joblogs, leases
+from infra.recorder import Session
 from infra.store import stream_of
 from projections import seats as seat_view
 from projections.seats import Order
@@ -125,8 +127,8 @@ class Kept(BaseModel):
 
 class GpuSample(Body):
     device: Annotated[StrictStr, Field(max_length=128)]
-    util_percent: Annotated[StrictInt, Field(ge=0, le=100)]
-    memory_bytes: Amount
+    util_percent: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
+    memory_bytes: Amount | None = None
 
 
 class SampleBody(Body):
@@ -158,10 +160,16 @@ def register(body: RegisterBody, caller: Agent) -> Registration:
     nodes.register(None, offer)  # refuse nonsense before the lease is taken
     nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
     with cell.connection() as connection:
-        leases.take(connection, offer.node, offer.boot, nonce, ttl)
+        session = leases.take(connection, offer.node, offer.boot, nonce, ttl)
+    offer = replace(offer, boot=session)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", offer.node)
     _, recorded = cell.store.execute(
-        stream, nodes.evolve, None, lambda state: nodes.register(state, offer), meta
+        stream,
+        nodes.evolve,
+        None,
+        lambda state: nodes.register(state, offer),
+        meta,
+        session=Session(offer.node, session),
     )
     if recorded:
         cell.wait_for(recorded[-1].position)
@@ -175,15 +183,15 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
     cell, deadline = caller.cell, time.monotonic() + body.wait_ms / 1000
     nonce, ttl = secrets.token_urlsafe(16), cell.settings.lease_ttl_ms
 
-    def renew() -> None:
+    def renew() -> str:
         with cell.connection() as connection:
-            leases.renew(connection, body.node, body.boot, body.nonce, nonce, ttl)
+            return leases.renew(connection, body.node, body.boot, body.nonce, nonce, ttl)
 
     def look() -> list[dict[str, Any]]:
         with cell.connection() as connection:
-            return [wire_order(o) for o in seat_view.orders(connection, body.node, body.boot)]
+            return [wire_order(o) for o in seat_view.orders(connection, body.node, session)]
 
-    await run_in_threadpool(renew)
+    session = await run_in_threadpool(renew)
     while True:
         orders = await run_in_threadpool(look)
         seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
@@ -235,7 +243,9 @@ def report(body: FactsBody, caller: Agent) -> FactsAnswer:
     _own_node(caller, body.node)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", body.node)
     node = NodeId(body.node)
-    return FactsAnswer(results=record_facts(caller.cell.store, node, body.boot, body.facts, meta))
+    with caller.cell.connection() as connection:
+        session = leases.session(connection, body.node, body.boot)
+    return FactsAnswer(results=record_facts(caller.cell.store, node, session, body.facts, meta))
 
 
 @router.post(
@@ -265,7 +275,7 @@ def _keep(
         seat = seat_view.get(connection, allocation, rank)
         if seat is None or seat.node != node:
             raise NotFound("no_such_seat", "this node holds no such seat")
-        if seat.boot != boot:
+        if not leases.of_boot(seat.session, boot):
             raise StaleWriter("stale_boot", "the seat belongs to another boot of the node")
         cap = caller.cell.settings.log_cap_bytes
         kept = joblogs.append(connection, seat.job, rank, seat.attempt, offset, data, cap)
@@ -276,11 +286,13 @@ def _keep(
 def samples(body: SamplesBody, caller: Agent) -> Response:
     """Keep the newest usage of each seat."""
     _own_node(caller, body.node)
-    with caller.cell.connection() as connection:
-        for sample in body.samples:
+    with caller.cell.connection() as connection, connection.transaction():
+        for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)
-            if seat is None or (seat.node, seat.boot) != (body.node, body.boot):
-                raise Invalid("no_such_seat", "samples: this boot holds no such seat")
+            mine = seat is not None and seat.node == body.node
+            if seat is None or not mine or not leases.of_boot(seat.session, body.boot):
+                detail, field = "this boot holds no such seat", f"samples.{number}.allocation"
+                raise Invalid("no_such_seat", detail, field=field)
             connection.execute(
                 "INSERT INTO seat_samples"
                 " (allocation_id, rank, job_id, cpu_milli, memory_bytes, gpus)"
@@ -294,7 +306,9 @@ def samples(body: SamplesBody, caller: Agent) -> Response:
                     seat.job,
                     sample.cpu_milli,
                     sample.memory_bytes,
-                    msgspec.json.encode([gpu.model_dump() for gpu in sample.gpus]).decode(),
+                    msgspec.json.encode(
+                        [gpu.model_dump(exclude_none=True) for gpu in sample.gpus]
+                    ).decode(),
                 ),
             )
     return Response(status_code=204)

@@ -13,7 +13,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
+from infra.recorder import ANSWER_SECONDS, RECONNECT_SECONDS
 from infra.settings import Settings
 from infra.store import Store
 from projections.tables import prepare
@@ -32,7 +33,8 @@ class Cell:
             settings.database_url,
             min_size=1,
             max_size=settings.pool_size,
-            timeout=2.0,
+            timeout=ANSWER_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             open=True,
             check=ConnectionPool.check_connection,
             kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 3},
@@ -52,19 +54,21 @@ class Cell:
             raise Unavailable("database_unavailable", "the database does not answer") from error
 
     def wait_for(self, position: int) -> None:
-        """Return when every read model shows at least `position`; Unavailable after 5 s."""
-        deadline = time.monotonic() + CATCH_UP_SECONDS
+        """Return when every read model shows at least `position`; Unavailable after 5 s.
+
+        Invalid for a position that the log has not reached: waiting would not help.
+        """
         with self.connection() as connection:
-            while True:
-                row = connection.execute(
-                    "SELECT min(position) AS position FROM view_positions"
-                ).fetchone()
-                if row is not None and (row["position"] or 0) >= position:
-                    return
+            if _shown(connection) >= position:
+                return
+            if position > (head := self.store.head()):
+                detail = f"the log ends at {head}: pass a position as it was answered"
+                raise Invalid("beyond_the_log", detail, field="min_position")
+            deadline = time.monotonic() + CATCH_UP_SECONDS
+            while _shown(connection) < position:
                 if time.monotonic() > deadline:
-                    raise Unavailable(
-                        "not_caught_up", f"the read models have not reached {position} yet"
-                    )
+                    detail = f"the read models have not reached {position} yet"
+                    raise Unavailable("not_caught_up", detail)
                 time.sleep(0.005)  # in a worker thread; the projector needs about as long
 
     def close(self) -> None:
@@ -73,6 +77,11 @@ class Cell:
         self.logs.close()
         self._pool.close()
         self.store.close()
+
+
+def _shown(connection: Connection) -> int:
+    row = connection.execute("SELECT min(position) AS position FROM view_positions").fetchone()
+    return 0 if row is None else row["position"] or 0
 
 
 class Watch:

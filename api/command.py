@@ -43,9 +43,8 @@ class Key:
         if saved is None:
             return
         if saved.fingerprint != self.fingerprint:
-            raise Invalid(
-                "key_reused", "Idempotency-Key: it was used for another request: choose a new one"
-            )
+            detail = "it was used for another request: choose a new one"
+            raise Invalid("key_reused", detail, field="idempotency-key")
         raise Replay(saved)
 
 

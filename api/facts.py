@@ -71,11 +71,11 @@ class FactResult(BaseModel):
 
 
 def record_facts(
-    log: Log, node: NodeId, boot: str, facts: Sequence[Fact], meta: Meta
+    log: Log, node: NodeId, session: str, facts: Sequence[Fact], meta: Meta
 ) -> list[FactResult]:
     """Record all acceptable facts in one transaction; a rival's write makes it decide anew."""
     for _ in range(TRIES):
-        batch = _Batch(log, node, boot, meta)
+        batch = _Batch(log, node, session, meta)
         results = [batch.take(fact) for fact in facts]
         try:
             log.append(batch.changes())
@@ -88,10 +88,10 @@ def record_facts(
 class _Batch:
     """Aggregates as they will be once the facts taken so far are recorded."""
 
-    def __init__(self, log: Log, node: NodeId, boot: str, meta: Meta) -> None:
+    def __init__(self, log: Log, node: NodeId, session: str, meta: Meta) -> None:
         self._log = log
         self._node = node
-        self._boot = boot
+        self._session = session
         self._meta = meta
         self._allocations: dict[StreamId, Allocation] = {}
         self._checkpoints: dict[StreamId, Checkpoints] = {}
@@ -133,11 +133,13 @@ class _Batch:
         if isinstance(fact, Started | Ended):
             if isinstance(fact, Started):
                 found = allocations.seat_started(
-                    allocation, fact.rank, self._node, self._boot, fact.runner
+                    allocation, fact.rank, self._node, self._session, fact.runner
                 )
             else:
                 end = SeatEnd(fact.outcome, fact.exit_code, fact.detail)
-                found = allocations.seat_ended(allocation, fact.rank, self._node, self._boot, end)
+                found = allocations.seat_ended(
+                    allocation, fact.rank, self._node, self._session, end
+                )
             for event in found:
                 allocation = allocations.evolve(allocation, event)
             self._allocations[stream] = allocation
@@ -146,7 +148,7 @@ class _Batch:
         return self._save(fact, allocation, stream)
 
     def _save(self, fact: Checkpoint | Restored, allocation: Allocation, seat: StreamId) -> bool:
-        allocations.check_seat(allocation, fact.rank, self._node, self._boot)
+        allocations.check_seat(allocation, fact.rank, self._node, self._session)
         if allocation.released:
             raise StaleWriter("stale_attempt", "the attempt is over")
         stream = stream_of("checkpoint", allocation.job)

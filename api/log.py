@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from api.auth import Caller, requires
 from api.cell import Cell
 from api.strict import StrictRoute
 from domain.access import Permission
-from domain.errors import Invalid
+from domain.errors import Invalid, Unavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["log"])
 Auditor = Annotated[Caller, Depends(requires(Permission.READ_LOG))]
@@ -69,7 +70,11 @@ def events(
 async def _follow(cell: Cell, after: int) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     while True:
-        found = await run_in_threadpool(cell.store.read, after, 500)
+        try:
+            found = await run_in_threadpool(cell.store.read, after, 500)
+        except Unavailable:  # the answer has begun: wait it out
+            found = []
+            await asyncio.sleep(POLL_SECONDS)
         for item in found:
             after = item.position
             data = shapes.event(item).model_dump_json()

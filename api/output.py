@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -14,12 +15,15 @@ from api.cell import Cell
 from api.jobs import Reader, visible_job
 from api.log import HEARTBEAT, resume_from, wants_stream
 from api.strict import StrictRoute
+from domain.errors import Unavailable
 from domain.job.transitions import ENDED
 from infra import joblogs
 from projections import jobs as job_view
 
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 CHUNK = 256 * 1024
+EVENT_BYTES = 12 * 1024
+"""At most in one event: who is cut off loses what came of an unfinished event, and asks again."""
 POLL_SECONDS = 1.0
 
 
@@ -56,10 +60,16 @@ async def _output(
 ) -> AsyncIterator[bytes]:
     """Pieces of output; an empty piece is a sign of life while there is nothing new."""
     while True:
-        ended = await run_in_threadpool(_ended, cell, job)
-        while piece := await run_in_threadpool(_read, cell, job, rank, offset):
-            offset += len(piece)
-            yield piece
+        try:
+            ended = await run_in_threadpool(_ended, cell, job)
+            while piece := await run_in_threadpool(_read, cell, job, rank, offset):
+                offset += len(piece)
+                yield piece
+        except Unavailable:  # the answer has begun: who follows waits it out
+            if not follow:
+                raise
+            ended = False
+            await asyncio.sleep(POLL_SECONDS)
         if ended or not follow:
             return
         await cell.logs.changed(POLL_SECONDS)
@@ -70,7 +80,8 @@ def _ended(cell: Cell, job: str) -> bool:
     """Asked before reading: whatever is printed is kept before the end is reported."""
     with cell.connection() as connection:
         row = job_view.get(connection, job)
-    return row is None or row.state.phase in ENDED
+    # A database that crashed may show the job a moment later again: read models are rebuilt.
+    return row is not None and row.state.phase in ENDED
 
 
 def _read(cell: Cell, job: str, rank: int, offset: int) -> bytes:
@@ -87,9 +98,10 @@ async def _as_text(output: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _as_events(output: AsyncIterator[bytes], offset: int) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     async for piece in output:
-        if piece:
-            offset += len(piece)
-            yield b"id: %d\ndata: %s\n\n" % (offset, base64.b64encode(piece))
-        else:
+        for start in range(0, len(piece), EVENT_BYTES):
+            part = piece[start : start + EVENT_BYTES]
+            offset += len(part)
+            yield b"id: %d\ndata: %s\n\n" % (offset, base64.b64encode(part))
+        if not piece:
             yield HEARTBEAT
     yield b"event: end\ndata: \n\n"

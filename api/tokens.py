@@ -81,7 +81,8 @@ class WhoAmI(BaseModel):
 def issue(body: NewToken, caller: Manager, key: IdempotencyKey) -> Response:
     """Issue a token. It cannot be shown again, so an Idempotency-Key is refused."""
     if key.text:
-        raise Invalid("no_key_here", "Idempotency-Key: a token is shown once: leave the key out")
+        detail = "a token is shown once: leave the key out"
+        raise Invalid("no_key_here", detail, field="idempotency-key")
     command = Command(caller, Key("", ""), None, 201)
     now = command.store.now()
     token, secret = TokenId(fresh("token", now)), fresh_token()

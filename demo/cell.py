@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -17,15 +18,24 @@ READY_SECONDS = 60.0
 
 
 class Platform:
-    """`compute up` on a free port with its data in `folder`; a context manager."""
+    """`compute up` on a free port with its data in `folder`; a context manager.
 
-    def __init__(self, folder: Path, fake_gpus: str = "2xA100") -> None:
+    `options` are further ones of `compute up`; `settings` go into its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fake_gpus: str = "2xA100",
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = _free_port()
         command = [sys.executable, "-m", "compute_platform.main", "--port", str(self.port)]
-        command += ["--data", str(folder), "--fake-gpus", fake_gpus]
+        command += ["--data", str(folder), "--fake-gpus", fake_gpus, *options]
         # the sandbox hides /tmp, where this checkout may lie: seats get to read the demonstration
-        env = {**os.environ, "COMPUTE_AGENT_EXPOSE": str(Path(__file__).parent)}
+        env = {**os.environ, "COMPUTE_AGENT_EXPOSE": str(Path(__file__).parent), **(settings or {})}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         self._ready = threading.Event()
         self._exports: dict[str, str] = {}
@@ -40,9 +50,13 @@ class Platform:
 
     def client(self) -> Client:
         """A client with the token that the platform printed."""
+        return Client(*self.credentials(), patience=60.0)
+
+    def credentials(self) -> tuple[str, str]:
+        """The address and the token, once the platform has printed them."""
         if not self._ready.wait(READY_SECONDS):
             raise RuntimeError(f"the platform did not start; see {self.folder}/logs")
-        return Client(self._exports["COMPUTE_URL"], self._exports["COMPUTE_TOKEN"], patience=60.0)
+        return self._exports["COMPUTE_URL"], self._exports["COMPUTE_TOKEN"]
 
     def kill(self, name: str) -> None:
         """kill -9 one of its processes: api, processors or agent. It is started again."""

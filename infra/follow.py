@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from domain.event import Recorded
+from infra.codec import UnknownEvent
 from infra.recorder import CHANNEL
 from infra.store import Store
 
@@ -52,8 +53,16 @@ class PostgresStream:
         self._bell = bell
 
     def read(self, after: int, limit: int) -> list[Recorded]:
-        """Events above `after`, in log order, at most `limit`."""
-        return self._store.read(after, limit)
+        """Events above `after`, in log order, at most `limit`.
+
+        Ends before an event that cannot be read; UnknownEvent when that is the next one.
+        """
+        try:
+            return self._store.read(after, limit)
+        except UnknownEvent:
+            if limit == 1:
+                raise
+            return self.read(after, limit // 2)
 
     def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Return when there may be something new, at the latest after the time."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from domain.access import Role
 from infra.bootstrap import begin, token_in
 from infra.embedded import postgres
+from infra.leave import OwnNode
 from infra.migrations import migrate
 from infra.store import Store
 
@@ -50,6 +51,19 @@ def arguments() -> argparse.Namespace:
         help="passed on to the agent, such as --agent-option=--runners=process",
     )
     return parser.parse_args()
+
+
+class Stop:
+    """Ctrl-C: asked for once; a second time means at once."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.hurry = False
+
+    def ask(self) -> None:
+        """A signal came."""
+        self.hurry = self.asked.is_set()
+        self.asked.set()
 
 
 class Child:
@@ -119,7 +133,7 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
     if not options.no_agent:
         command = [python, "-m", "agents", "--url", url, "--token-file", str(agent_token)]
         command += ["--node", options.node, "--data", str(data / "agent")]
-        command += ["--objects", str(data / "objects")]
+        command += ["--objects", str(data / "objects"), "--stop-seats"]
         if options.fake_gpus:
             command += ["--fake-gpus", options.fake_gpus]
         command += options.agent_option
@@ -132,9 +146,9 @@ def main() -> None:
     options = arguments()
     options.data = options.data.absolute()
     (options.data / "logs").mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.ask())
     with socket.socket() as probe:
         if probe.connect_ex((options.host, options.port)) == 0:
             sys.exit(f"port {options.port} is in use: choose another with --port (PORT= with make)")
@@ -147,9 +161,13 @@ def main() -> None:
         token_in(store, agent_token, "local-agent", Role.AGENT)
         store.close()
         running = children(options, dsn, agent_token)
+        own = OwnNode(f"http://{options.host}:{options.port}", token, options.node)
         try:
-            _run(options, running, keep, token, stop)
+            _run(options, running, keep, token, stop, own)
+            if not options.no_agent:
+                own.leave(lambda: stop.hurry)
         finally:
+            own.close()
             for child in reversed(running):
                 child.stop()
 
@@ -159,10 +177,11 @@ def _run(
     running: list[Child],
     keep_database: Callable[[], object],
     token: str,
-    stop: threading.Event,
+    stop: Stop,
+    own: OwnNode,
 ) -> None:
-    told = False
-    while not stop.wait(0.1):
+    told, back = False, options.no_agent
+    while not stop.asked.wait(0.1):
         keep_database()
         for child in running:
             child.keep()
@@ -171,6 +190,7 @@ def _run(
             print(f"export COMPUTE_URL=http://{options.host}:{options.port}")
             print(f"export COMPUTE_TOKEN={token}")
             print(f"# paste the two lines above into a shell, then try:\n{TRY}", flush=True)
+        back = back or (told and own.come_back())
     print("stopping", flush=True)
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, tuple_row
+from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier, Literal
 
 CHANNEL = "stored_events"
+ANSWER_SECONDS = 2.0
+"""How long a caller waits for a connection before the database counts as away."""
+RECONNECT_SECONDS = 1.0
+"""A pool tries this long by itself, then anew for each caller: its own pauses keep doubling."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ class Epoch:
 
     role: str
     number: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """A node's claim to its lease (`infra.leases`), checked in the transaction of an append."""
+
+    node: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,28 @@ class Answer:
     response: bytes
 
 
+Positions = tuple[list[int], int]
+"""The positions of an append's rows, and the time of their recording."""
+
+
+@dataclass
+class Append:
+    """One command's rows, recorded all or none, and what became of them."""
+
+    rows: Sequence[StoredEvent]
+    epoch: Epoch | None
+    answer: Answer | None
+    session: Session | None = None
+    outcome: Positions | BaseException | None = field(default=None, init=False)
+
+    def result(self) -> Positions:
+        """The positions, or raises what went wrong."""
+        assert self.outcome is not None, "it had its turn"
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
 class Datastore(PostgresDatastore):
     """The library's pool, opened from a DSN with all that the DSN says (TLS included)."""
 
@@ -51,18 +84,19 @@ class Datastore(PostgresDatastore):
             port=parts.pop("port", 5432),
             user=parts.pop("user", "postgres"),
             password=parts.pop("password", ""),
-            connect_timeout=5.0,
+            connect_timeout=ANSWER_SECONDS,
             pool_size=1,
             max_overflow=pool_size - 1,
             pre_ping=True,
             lock_timeout=lock_timeout_seconds,
             originator_id_type="text",
         )
+        self.pool.reconnect_timeout = RECONNECT_SECONDS
         self.pool.kwargs = {**(self.pool.kwargs or {}), **parts}  # type: ignore[dict-item]  # kwargs may be a callable
 
 
 class Recorder(PostgresApplicationRecorder):
-    """Appends with a time of recording, an epoch check and a saved answer in one transaction."""
+    """Appends with a time of recording, checks of claims and a saved answer in one transaction."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__(datastore, events_table_name="stored_events")
@@ -88,29 +122,27 @@ class Recorder(PostgresApplicationRecorder):
             " FROM {table} WHERE "
         ).format(table=table)
 
-    def append(
-        self, rows: Sequence[StoredEvent], epoch: Epoch | None, answer: Answer | None
-    ) -> tuple[list[int], int]:
-        """Record rows, all or none; returns their positions and the time of recording.
+    def append_all(self, appends: Sequence[Append]) -> list[Positions]:
+        """Record the rows of all in one transaction; each one's positions and time of recording.
 
-        Raises psycopg errors through the library's: IntegrityError for a taken version or key,
-        InternalError with SQLSTATE CP001 for an epoch that is over, OperationalError.
+        Raises the library's errors: IntegrityError for a taken version or key, InternalError
+        with SQLSTATE CP001 for an epoch and CP002 for a session that is over, OperationalError.
         """
-        with self.datastore.get_connection() as connection, connection.transaction():
-            return self._append_rows(connection, rows, epoch, answer)
-
-    def _append_rows(
-        self,
-        connection: Connection[DictRow],
-        rows: Sequence[StoredEvent],
-        epoch: Epoch | None,
-        answer: Answer | None,
-    ) -> tuple[list[int], int]:
-        with connection.pipeline() as pipeline, connection.cursor(row_factory=tuple_row) as cursor:
-            self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
-            self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
-            if epoch is not None:
-                cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+        rows = [row for item in appends for row in item.rows]
+        with (
+            self.datastore.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            with connection.pipeline():
+                self._lock_table(cursor)  # type: ignore[arg-type]  # only executes
+                self._notify_channel(cursor)  # type: ignore[arg-type]  # only executes
+                for epoch in dict.fromkeys(item.epoch for item in appends if item.epoch):
+                    cursor.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
+                for session in dict.fromkeys(item.session for item in appends if item.session):
+                    cursor.execute("SELECT assert_session(%s, %s)", (session.node, session.name))
+            # Not in the pipeline: psycopg 3.3 may wait there for ever for the answer to a command
+            # that is larger than the socket's buffer, and was sent in part.
             cursor.execute(
                 self._append,
                 (
@@ -121,25 +153,17 @@ class Recorder(PostgresApplicationRecorder):
                 ),
                 prepare=True,
             )
-            pipeline.sync()
-            recorded = cursor.fetchall()
-            positions = [row[0] for row in recorded]
-            if answer is not None:
-                cursor.execute(
-                    "INSERT INTO idempotency"
-                    " (principal, key, fingerprint, status, response, position)"
-                    " VALUES (%s, %s, %s, %s, %s, %s)",
-                    (
-                        answer.principal,
-                        answer.key,
-                        answer.fingerprint,
-                        answer.status,
-                        answer.response,
-                        positions[-1],
-                    ),
-                )
-                pipeline.sync()
-        return positions, recorded[0][1]
+            recorded = iter(cursor.fetchall())
+            found = [[next(recorded) for _ in item.rows] for item in appends]
+            for mine, item in zip(found, appends, strict=True):
+                if (a := item.answer) is not None:
+                    cursor.execute(
+                        "INSERT INTO idempotency"
+                        " (principal, key, fingerprint, status, response, position)"
+                        " VALUES (%s, %s, %s, %s, %s, %s)",
+                        (a.principal, a.key, a.fingerprint, a.status, a.response, mine[-1][0]),
+                    )
+        return [([row[0] for row in mine], mine[0][1]) for mine in found]
 
     def read_log(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, int]]:
         """Rows with positions above `after`, in log order."""

@@ -13,7 +13,8 @@ from eventsourcing.persistence import IntegrityError, PersistenceError
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from infra.codec import from_stored, to_stored
-from infra.recorder import Answer, Datastore, Epoch, Recorder
+from infra.commits import GroupCommit
+from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
 State = TypeVar("State")
 
@@ -64,10 +65,11 @@ class Log(ABC):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         """Record all changes in one transaction, or none.
 
-        Raises VersionConflict, KeyTaken, StaleWriter (the epoch is over) or Unavailable.
+        Raises VersionConflict, KeyTaken, StaleWriter (a claim is over) or Unavailable.
         """
 
     @abstractmethod
@@ -114,6 +116,7 @@ class Log(ABC):
         *,
         epoch: Epoch | None = None,
         answer: Callable[[State], Answer | None] = lambda _: None,
+        session: Session | None = None,
     ) -> tuple[State, list[Recorded]]:
         """Decide on an aggregate's state and append; decide anew if a rival was first.
 
@@ -127,7 +130,8 @@ class Log(ABC):
                 state = evolve(state, cast(AnyEvent, event))
             change = Change(stream, version, events, meta)
             try:
-                return state, self.append([change], epoch=epoch, answer=answer(state))
+                saved = answer(state)
+                return state, self.append([change], epoch=epoch, answer=saved, session=session)
             except VersionConflict:
                 if not left:
                     raise
@@ -142,6 +146,7 @@ class Store(Log):
             dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
         )
         self._recorder = _guarded(lambda: Recorder(self._datastore))
+        self._commits = GroupCommit(self._recorder.append_all)
 
     def append(
         self,
@@ -149,6 +154,7 @@ class Store(Log):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         number = epoch.number if epoch else None
         planned = [
@@ -161,7 +167,8 @@ class Store(Log):
         rows = [
             to_stored(c.stream, version, event, c.meta, number) for c, version, event in planned
         ]
-        positions, at = _guarded(lambda: self._recorder.append(rows, epoch, answer))
+        item = Append(rows, epoch, answer, session)
+        positions, at = _guarded(lambda: self._commits.append(item))
         return [
             Recorded(position, c.stream, version, at, c.meta, number, event)
             for position, (c, version, event) in zip(positions, planned, strict=True)
@@ -246,8 +253,10 @@ def _persistence(error: PersistenceError) -> Exception:
     state = cause.sqlstate if cause is not None else None
     if state == "CP001":
         return StaleWriter("stale_epoch", "another leader has taken over")
+    if state == "CP002":
+        return StaleWriter("stale_lease", "the node's lease was lost meanwhile: register again")
     if state == "22P05" or state == "22021":
-        return Invalid("bad_text", "text must not hold NUL or broken characters")
+        return Invalid("bad_text", "no NUL or broken characters in texts", field="body")
     if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):
         return Unavailable("database_unavailable", "the database does not answer")
     return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from infra.kafka import RECORD_BYTES, Cell
 from infra.outbox import NOTHING, Anchor, Row
 from infra.partition import Partition
 
+MADE_SECONDS = 10.0
 ACKNOWLEDGED_SECONDS = 60.0
 """Above what the producer itself takes until it gives a record up."""
 CONFIG = {
@@ -124,15 +126,25 @@ class Topic:
                     log.info("made topic %s", self._cell.topic)
                 except TopicAlreadyExistsError:
                     pass
-                [found] = admin.describe_topics([self._cell.topic])
+                count = self._partitions(admin)
         finally:
             admin.close()
-        if len(found["partitions"]) != 1:
+        if count != 1:
             raise Invalid(
                 "topic_partitions",
-                f"topic {self._cell.topic} has {len(found['partitions'])} partitions, the log's"
+                f"topic {self._cell.topic} has {count} partitions, the log's"
                 " order needs exactly 1: delete it (it is made anew) or set another COMPUTE_CELL",
             )
+
+    def _partitions(self, admin: Any) -> int:
+        """How many the topic has; a broker shows none of a topic it has only just made."""
+        deadline = time.monotonic() + MADE_SECONDS
+        while True:
+            [found] = admin.describe_topics([self._cell.topic])
+            count = len(found["partitions"])
+            if count or time.monotonic() > deadline:
+                return count
+            time.sleep(0.1)
 
     def _at(self, offset: int) -> Received | None:
         for _, found in self._partition.records(offset, offset + 1):

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from domain.errors import Conflict
 from domain.event import Recorded
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
@@ -26,6 +27,10 @@ def connect(dsn: str) -> Connection:
     return connection
 
 
+class RemadeView(Conflict):
+    """A view's table is another version's: this one must make it anew before it projects."""
+
+
 class Projector:
     """Brings all views forward, batch by batch. More than one at a time is safe, if useless."""
 
@@ -42,7 +47,9 @@ class Projector:
         batch = self._stream.read(behind, BATCH)
         if batch:
             with self._connection.transaction():
-                positions = self._positions(" FOR UPDATE")
+                positions = self._positions(" ORDER BY view FOR UPDATE")
+                if min(positions.values()) < behind:  # a view began anew: it needs what is before
+                    return len(batch)
                 for view in self._views:
                     fresh = [r for r in batch if r.position > positions[view.name]]
                     project(self._connection, view, fresh)
@@ -56,9 +63,12 @@ class Projector:
                 self._stream.wait(1.0)
 
     def _positions(self, lock: str) -> dict[str, int]:
-        names = [view.name for view in self._views]
-        query = f"SELECT view, position FROM view_positions WHERE view = ANY(%s){lock}"  # noqa: S608  # a constant
-        rows = self._connection.execute(query.encode(), (names,)).fetchall()
+        layouts = {view.name: view.layout for view in self._views}
+        query = f"SELECT view, position, layout FROM view_positions WHERE view = ANY(%s){lock}"  # noqa: S608  # a constant
+        rows = self._connection.execute(query.encode(), (list(layouts),)).fetchall()
+        for row in rows:
+            if row["layout"] != layouts[row["view"]]:
+                raise RemadeView("view_remade", f"another version made the table of {row['view']}")
         return {row["view"]: row["position"] for row in rows}
 
     def _advance(self, position: int) -> None:

@@ -51,7 +51,8 @@ class Scheduler:
         """One cycle; whether it decided anything.
 
         1. follow the log to its end, so that the snapshot is whole;
-        2. conclude what agents reported and append it; follow again, to see it recorded;
+        2. conclude what agents reported and append it; follow again, to see it recorded, and
+           conclude what came meanwhile;
         3. plan and append the decisions.
         A rival's write makes its transaction fail as a whole; the next cycle sees it and decides
         anew.
@@ -59,8 +60,7 @@ class Scheduler:
         changed = self._follow()
         if not changed:
             return False
-        concluded = self._append(self._conclusions())
-        if concluded:
+        while self._append(self._conclusions()):
             self._follow()
         self._append(self._decisions(plan(self.snapshot)))
         return True

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
-from domain.errors import Conflict
+from domain.errors import Conflict, StaleWriter
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
 from domain.node import node as nodes
 from domain.node.node import Node
 from domain.values.time import SECOND
+from infra.codec import UnknownEvent
 from infra.recorder import Epoch
 from infra.store import Log, stream_of
 from projections.jobs import Due
@@ -34,9 +36,9 @@ class Watch(Protocol):
         """The policy's grace for jobs that have no wish of their own."""
 
     def expire_leases(self) -> list[tuple[str, str]]:
-        """Close leases that ran out; all (node, boot) whose loss is not settled yet."""
+        """Close leases that ran out; all (node, session) whose loss is not settled yet."""
 
-    def settle_lease(self, node: str, boot: str) -> None:
+    def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""
 
 
@@ -59,13 +61,17 @@ class Timers:
         now = self._store.now()
         due = self._watch.due(now)
         for job in due.retries:
-            self._job(job, lambda state: jobs.retry_due(state, now))
+            with _readable(job):
+                self._job(job, lambda state: jobs.retry_due(state, now))
         for job in due.graces:
-            self._job(job, lambda state: jobs.expire_grace(state, now))
+            with _readable(job):
+                self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
-            self._job(job, lambda state: self._reach_limit(state, now))
-        for node, boot in self._watch.expire_leases():
-            self._lose(node, boot)
+            with _readable(job):
+                self._job(job, lambda state: self._reach_limit(state, now))
+        for node, session in self._watch.expire_leases():
+            with _readable(node):
+                self._lose(node, session)
 
     def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
@@ -85,15 +91,26 @@ class Timers:
         meta = Meta(ROLE, f"timer:{stream}", job, state.spec.project)
         try:
             self._store.execute(stream, jobs.evolve, None, decide, meta, epoch=self._epoch)
+        except StaleWriter:
+            raise
         except Conflict as refusal:
             log.debug("%s: no longer due: %s", job, refusal)
 
-    def _lose(self, node: str, boot: str) -> None:
+    def _lose(self, node: str, session: str) -> None:
         def decide(current: Node | None) -> Sequence[Event]:
-            return [] if current is None else nodes.lose(current, boot)
+            return [] if current is None else nodes.lose(current, session)
 
         meta = Meta(ROLE, f"lease:{node}", node)
         stream = stream_of("node", node)
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
-        self._watch.settle_lease(node, boot)
+        self._watch.settle_lease(node, session)
         log.warning("node %s: its lease ran out", node)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What cannot be read is left as it is, said in the log, and keeps no other from its turn."""
+    try:
+        yield
+    except UnknownEvent as error:
+        log.error("%s: %s", name, error)

@@ -30,6 +30,6 @@ class PostgresWatch:
         """Close leases that ran out; the losses to record."""
         return leases.expire(self._connection)
 
-    def settle_lease(self, node: str, boot: str) -> None:
+    def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded."""
-        leases.settle(self._connection, node, boot)
+        leases.settle(self._connection, node, session)

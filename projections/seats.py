@@ -17,12 +17,12 @@ from projections.view import Key, View
 
 @dataclass(frozen=True)
 class SeatRow:
-    """A seat that is held: which node, which boot of it, and how far it came."""
+    """A seat that is held: for which lease session of which node, and how far it came."""
 
     allocation: str
     rank: int
     node: str
-    boot: str
+    session: str
     job: str
     attempt: int
     devices: tuple[str, ...]
@@ -49,7 +49,7 @@ def _fold(row: SeatRow | None, key: Key, recorded: Recorded) -> SeatRow | None:
             allocation=event.allocation,
             rank=rank,
             node=event.seats[rank].node,
-            boot=event.boots[rank],
+            session=event.boots[rank],
             job=event.job,
             attempt=event.attempt,
             devices=event.seats[rank].devices,
@@ -85,16 +85,16 @@ class Order:
     restore: str | None
 
 
-def orders(connection: Reader, node: str, boot: str) -> list[Order]:
-    """The seats this boot of the node holds and has not ended, in order of their grant."""
+def orders(connection: Reader, node: str, session: str) -> list[Order]:
+    """The seats this session of the node holds and has not ended, in order of their grant."""
     records = connection.execute(
         "SELECT s.*, j.state AS job_state, ("
         "  SELECT c.digest FROM view_checkpoints c WHERE c.job = s.job AND c.rank = s.rank"
         "  ORDER BY c.number DESC LIMIT 1) AS restore"
         " FROM view_seats s JOIN view_jobs j ON j.id = s.job"
-        " WHERE s.node = %s AND s.boot = %s AND NOT s.ended"
+        " WHERE s.node = %s AND s.session = %s AND NOT s.ended"
         " ORDER BY s.allocation, s.rank",
-        (node, boot),
+        (node, session),
     ).fetchall()
     return [
         Order(

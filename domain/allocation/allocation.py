@@ -103,29 +103,30 @@ def grant(
     return [e.Granted(allocation, job, attempt, seats, boots, per_seat, gpu_model, user)]
 
 
-def check_seat(allocation: Allocation, rank: int, node: NodeId, boot: str) -> None:
-    """Refuse a report about a seat that is not this boot's of this node."""
+def check_seat(allocation: Allocation, rank: int, node: NodeId, session: str) -> None:
+    """Refuse a report about a seat that is not this session's of this node."""
     if not 0 <= rank < len(allocation.seats) or allocation.seats[rank].node != node:
         raise NotFound("no_such_seat", f"node {node} has no seat {rank} of {allocation.id}")
-    if allocation.boots[rank] != boot:
-        raise StaleWriter("stale_boot", "the seat was granted to another boot of this node")
+    if allocation.boots[rank] != session:
+        detail = "the seat was granted to another boot of this node, or its lease was lost"
+        raise StaleWriter("stale_boot", detail)
 
 
 def seat_started(
-    allocation: Allocation, rank: int, node: NodeId, boot: str, runner: str
+    allocation: Allocation, rank: int, node: NodeId, session: str, runner: str
 ) -> list[AllocationEvent]:
     """The agent reports a seat running; said twice, it is recorded once."""
-    check_seat(allocation, rank, node, boot)
+    check_seat(allocation, rank, node, session)
     if allocation.end_of(rank) is not None or rank in allocation.started:
         return []
     return [e.SeatStarted(rank, runner)]
 
 
 def seat_ended(
-    allocation: Allocation, rank: int, node: NodeId, boot: str, end: SeatEnd
+    allocation: Allocation, rank: int, node: NodeId, session: str, end: SeatEnd
 ) -> list[AllocationEvent]:
     """The agent reports the end of a seat; said twice, it is recorded once."""
-    check_seat(allocation, rank, node, boot)
+    check_seat(allocation, rank, node, session)
     if allocation.end_of(rank) is not None:
         return []
     return [e.SeatEnded(rank, end.outcome, end.exit_code, end.detail)]

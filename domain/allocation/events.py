@@ -14,7 +14,8 @@ from domain.values.resources import Resources
 class Granted(Event, name="allocation.granted.v1"):
     """These seats are the attempt's, each with `per_seat`, until released; charged from now.
 
-    `boots` are the boots of the seats' nodes, in seat order: a later boot never ran them.
+    `boots` are the lease sessions of the seats' nodes, in seat order (as in `Registered.boot`):
+    a later boot, or a later lease, never ran them.
     """
 
     allocation: AllocationId

@@ -12,7 +12,8 @@ from domain.values.topology import Device, Location
 
 @dataclass(frozen=True)
 class Registered(Event, name="node.registered.v1"):
-    """The node's agent offers this capacity; `boot` changes whenever the machine restarts.
+    """The node's agent offers this capacity; `boot` changes whenever the machine restarts
+    and whenever its lease was lost: what ran before is over.
 
     `runners` are the ways it can run a seat (docker, sandbox...). Said again when anything
     changed and when the node comes back after it was lost.

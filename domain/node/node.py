@@ -53,9 +53,9 @@ def register(node: Node | None, offer: e.Registered) -> list[NodeEvent]:
     return [] if node is not None and node.alive and node.offer == offer else [offer]
 
 
-def lose(node: Node, boot: str) -> list[NodeEvent]:
-    """The lease of this boot ran out."""
-    return [e.Lost(node.id, boot)] if node.alive and node.offer.boot == boot else []
+def lose(node: Node, session: str) -> list[NodeEvent]:
+    """The lease of this session ran out."""
+    return [e.Lost(node.id, session)] if node.alive and node.offer.boot == session else []
 
 
 def cordon(node: Node, reason: str, drain: bool) -> list[NodeEvent]:

@@ -85,10 +85,11 @@ def _end(job: Job, allocation: Allocation, now: int) -> list[JobEvent]:
 
 def _ask_to_leave(snapshot: Snapshot, allocation: Allocation, job: Job, now: int) -> list[JobEvent]:
     deadline = now + grace_of(job, snapshot) * SECOND
-    if any(_is_failure(end) for _, end in allocation.ends) and job.phase is not Phase.STOPPING:
+    if job.phase not in (Phase.STARTING, Phase.RUNNING):
+        return []  # its seats were all asked to end; why stays as it was recorded
+    if any(_is_failure(end) for _, end in allocation.ends):
         return jobs.stop(job, StopCause.SEAT_ENDED, deadline)
-    draining = any(snapshot.nodes[seat.node].node.draining for seat in allocation.seats)
-    if draining and job.phase in (Phase.STARTING, Phase.RUNNING):
+    if any(snapshot.nodes[seat.node].node.draining for seat in allocation.seats):
         return jobs.preempt(job, StopCause.DRAIN, None, deadline)
     return []
 

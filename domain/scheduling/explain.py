@@ -18,8 +18,8 @@ _SHORTAGE = {
 _SIZES = {Constraint.GPU_SIZE, Constraint.CPU_SIZE, Constraint.MEMORY_SIZE}
 
 
-def explain(spec: JobSpec, snapshot: Snapshot, room: Room) -> WaitReason:
-    """The dominant reason for a job that could not be placed in `room`."""
+def explain(spec: JobSpec, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
+    """The dominant reason for a job that does not fit into `room`: `free` less what is kept."""
     counts: Counter[Constraint] = Counter()
     fitting = 0
     for state in snapshot.nodes.values():
@@ -30,7 +30,7 @@ def explain(spec: JobSpec, snapshot: Snapshot, room: Room) -> WaitReason:
             counts[constraint] += 1
     seats = count_seats(spec, room)
     return WaitReason(
-        code=_dominant(spec, snapshot, counts, fitting),
+        code=_dominant(spec, snapshot, free, counts, fitting),
         nodes=len(snapshot.nodes),
         nodes_fitting=fitting,
         excluded=tuple(Excluded(c, counts[c]) for c in Constraint if counts[c]),
@@ -70,20 +70,20 @@ def _exclusion(spec: JobSpec, node: Node, room: Room) -> Constraint | None:
 
 
 def _dominant(
-    spec: JobSpec, snapshot: Snapshot, counts: Counter[Constraint], fitting: int
+    spec: JobSpec, snapshot: Snapshot, free: Room, counts: Counter[Constraint], fitting: int
 ) -> WaitCode:
     alive = len(snapshot.nodes) - counts[Constraint.LOST]
     if not alive:
         return WaitCode.NO_NODES
     left = alive - counts[Constraint.RUNNER]
     if not left:
-        return WaitCode.NO_DOCKER
+        return WaitCode.NO_DOCKER if spec.image is not None else WaitCode.NO_SANDBOX
     left -= counts[Constraint.GPU_TYPE]
     if not left:
         return WaitCode.GPU_TYPE_ABSENT
     if left == sum(counts[c] for c in _SIZES) or place(spec, Room.empty(snapshot)) is None:
         return WaitCode.NEVER_FITS
-    if place(spec, Room.of(snapshot)) is not None:
+    if place(spec, free) is not None:
         return WaitCode.CAPACITY_RESERVED
     shortages = [c for c in _SHORTAGE if counts[c]]
     if fitting:

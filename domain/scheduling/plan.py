@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from domain.allocation.seat import Seat
@@ -59,9 +58,10 @@ def plan(snapshot: Snapshot) -> Plan:
     For each job in order:
     1. over its project's quota: it waits;
     2. its whole gang fits: it is placed;
-    3. victims are already saving for it: what they and the free nodes offer is kept for it;
-    4. jobs of lower priority can make room: the fewest are asked, and the room is kept;
-    5. else it waits for the dominant reason, and jobs behind it may use what it cannot.
+    3. it fits once the jobs that were preempted have left: that room is kept for it;
+    4. jobs of lower priority can make room: none too many are asked, and the room is kept;
+    5. else it waits, and jobs behind it may use what it cannot.
+    Why those of 5 wait is told last, by what then is free: the next cycle would say the same.
     """
     return _Cycle(snapshot).run()
 
@@ -72,69 +72,84 @@ class _Cycle:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.settings = snapshot.policy.scheduler
-        self.room = Room.of(snapshot)
+        leaving = [job for job in snapshot.jobs.values() if _leaves_for_another(job)]
+        self.free = Room.of(snapshot)  # what placements have not taken
+        self.room = self.free.fork()  # the part of it that is kept for nobody
+        self.later = room_without(snapshot, self.free, leaving)  # `room` after they left
         self.plan = Plan()
         self.used = dict(snapshot.used)
-        self.failed: dict[JobSpec, WaitReason] = {}
-        self.victims: dict[JobId, list[Job]] = defaultdict(list)
+        self.failed: set[tuple[JobSpec, int]] = set()
+        self.reasons: dict[JobSpec, WaitReason] = {}
+        self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
-        for job in snapshot.jobs.values():
-            if job.phase is Phase.PREEMPTING and job.preemptor is not None:
-                self.victims[job.preemptor].append(job)
+        self.promised: set[JobId] = set()
 
     def run(self) -> Plan:
-        for job in sorted((self.snapshot.jobs[i] for i in self.snapshot.queued), key=order_key):
-            reason = self._decide(job)
-            if reason is not None:
-                self.plan.waits.append(Wait(job.id, reason))
+        queued = sorted((self.snapshot.jobs[i] for i in self.snapshot.queued), key=order_key)
+        waiting = [job for job in queued if not self._start(job)]
+        self.plan.waits = [Wait(job.id, self._reason(job)) for job in waiting]
         return self.plan
 
-    def _decide(self, job: Job) -> WaitReason | None:
-        """Place the job, or say why it waits."""
+    def _start(self, job: Job) -> bool:
+        """Place the job, or see to it that it can be soon; whether it was placed."""
+        shape = (_demand(job.spec), job.priority)
+        if self._over_quota(job):
+            return False
+        if shape not in self.failed:
+            found = place(job.spec, self.room)
+            if found is not None:
+                self._take(job, *found)
+                return True
+            if self._keep_room(job) or self._preempt(job):
+                self.promised.add(job.id)
+                return False
+        if job.id in self.helped:  # a job ahead took its room; those it asked leave first
+            self.promised.add(job.id)
+        else:
+            self.failed.add(shape)
+        return False
+
+    def _reason(self, job: Job) -> WaitReason:
+        """Why the job waits, now that every job is decided."""
+        seats = job.spec.replicas
+        if job.id in self.promised:
+            return WaitReason(WaitCode.PREEMPTING, nodes=len(self.snapshot.nodes), seats=seats)
         blocker = self._over_quota(job)
         if blocker:
-            return WaitReason(WaitCode.OVER_QUOTA, seats=job.spec.replicas, blocker=blocker)
-        shape = _shape(job)
-        known = self.failed.get(shape)
-        if known is not None and job.id not in self.victims:
-            return known
-        found = place(job.spec, self.room)
-        if found is not None:
-            self._take(job, *found)
-            self._charge(job)
-            return None
-        if self.victims.get(job.id):
-            return self._keep_room(job, self.victims[job.id])
-        victims = self._find_victims(job)
-        if victims:
-            for victim in victims:
-                self.asked.add(victim.id)
-                self.plan.preemptions.append(Preemption(victim.id, job.id))
-            return self._keep_room(job, victims)
-        reason = explain(job.spec, self.snapshot, self.room)
-        self.failed[shape] = reason
-        return reason
-
-    def _find_victims(self, job: Job) -> list[Job] | None:
-        if not self.settings.enable_preemption:
-            return None
-        return find_victims(self.snapshot, job, self.room, self.asked)
+            return WaitReason(WaitCode.OVER_QUOTA, seats=seats, blocker=blocker)
+        demand = _demand(job.spec)
+        if demand not in self.reasons:
+            self.reasons[demand] = explain(demand, self.snapshot, self.free, self.room)
+        return self.reasons[demand]
 
     def _take(self, job: Job, seats: tuple[Seat, ...], model: str) -> None:
-        for seat in seats:
-            self.room.take(seat, job.spec.resources)
+        for room in (self.free, self.room, self.later):
+            room.take(seats, job.spec.resources)
+        self._charge(job)
         self.plan.placements.append(Placement(job.id, seats, model))
 
-    def _keep_room(self, job: Job, victims: list[Job]) -> WaitReason:
-        """Reserve for the job what it will hold once its victims left."""
-        found = place(job.spec, room_without(self.snapshot, self.room, victims))
-        if found is not None:
-            self._charge(job)
-            for seat in found[0]:
-                self.room.take(seat, job.spec.resources)
-        return WaitReason(
-            WaitCode.PREEMPTING, nodes=len(self.snapshot.nodes), seats=job.spec.replicas
-        )
+    def _keep_room(self, job: Job) -> bool:
+        """Keep for the job what it will hold once others left, if that is enough."""
+        found = place(job.spec, self.later)
+        if found is None:
+            return False
+        for room in (self.room, self.later):
+            room.take(found[0], job.spec.resources)
+        self._charge(job)
+        return True
+
+    def _preempt(self, job: Job) -> bool:
+        """Ask jobs of lower priority to make room, if that can help."""
+        if not self.settings.enable_preemption or job.id in self.helped:
+            return False
+        victims = find_victims(self.snapshot, job, self.later, self.asked)
+        if victims is None:
+            return False
+        for victim in victims:
+            self.asked.add(victim.id)
+            self.plan.preemptions.append(Preemption(victim.id, job.id))
+        self.later = room_without(self.snapshot, self.later, victims)
+        return self._keep_room(job)
 
     def _over_quota(self, job: Job) -> str:
         """The resource whose limit the job would pass, or nothing."""
@@ -153,15 +168,19 @@ class _Cycle:
         self.used[job.spec.project] = self._used(job.spec.project) + job.spec.total
 
 
-def _shape(job: Job) -> JobSpec:
-    """What decides whether a job fits and whom it may preempt, as a spec with the rest blank."""
+def _leaves_for_another(job: Job) -> bool:
+    """Whether the job was preempted for a job; one that was cancelled since leaves all the same."""
+    return job.preemptor is not None and job.phase in (Phase.PREEMPTING, Phase.STOPPING)
+
+
+def _demand(spec: JobSpec) -> JobSpec:
+    """What decides whether a job fits, as a spec with the rest blank."""
     return JobSpec(
         name="",
         project=ProjectId(""),
         command=("-",),
-        image="-" if job.spec.image is not None else None,
-        resources=job.spec.resources,
-        gpu_types=job.spec.gpu_types,
-        replicas=job.spec.replicas,
-        priority=job.priority,
+        image="-" if spec.image is not None else None,
+        resources=spec.resources,
+        gpu_types=spec.gpu_types,
+        replicas=spec.replicas,
     )

@@ -10,15 +10,16 @@ class WaitCode(StrEnum):
     """The dominant cause of a wait."""
 
     NO_NODES = "no_nodes"  # nothing is registered and alive
-    NEVER_FITS = "never_fits"  # no node, even empty, meets the request
+    NEVER_FITS = "never_fits"  # the nodes would not hold it even if nothing else ran
     NO_DOCKER = "no_docker"  # the job names an image and no node offers Docker
+    NO_SANDBOX = "no_sandbox"  # the job names no image and nodes offer nothing but Docker
     GPU_TYPE_ABSENT = "gpu_type_absent"  # no node has such GPUs
     INSUFFICIENT_GPU = "insufficient_gpu"
     INSUFFICIENT_CPU = "insufficient_cpu"
     INSUFFICIENT_MEMORY = "insufficient_memory"
     CORDONED = "cordoned"  # it would fit on nodes that take no new work
     GANG_TOO_LARGE = "gang_too_large"  # some seats fit now, not all of them
-    PREEMPTING = "preempting"  # victims are saving their work for it
+    PREEMPTING = "preempting"  # it gets room that jobs asked to leave still hold
     OVER_QUOTA = "over_quota"  # its project's limit is reached
     CAPACITY_RESERVED = "capacity_reserved"  # it would fit, but a job ahead is about to start
 
@@ -81,21 +82,22 @@ class WaitReason:
 
 _CODE_TEXT = {
     WaitCode.NO_NODES: "No node is registered and alive.",
-    WaitCode.NEVER_FITS: "No node is large enough for one seat, even when empty.",
+    WaitCode.NEVER_FITS: "The nodes would not hold it even if nothing else ran.",
     WaitCode.NO_DOCKER: "The job names a container image and no node offers Docker.",
+    WaitCode.NO_SANDBOX: "The job names no container image and the nodes offer only Docker.",
     WaitCode.GPU_TYPE_ABSENT: "No node has GPUs of a type the job accepts.",
     WaitCode.INSUFFICIENT_GPU: "Not enough GPUs are free.",
     WaitCode.INSUFFICIENT_CPU: "Not enough CPU is free.",
     WaitCode.INSUFFICIENT_MEMORY: "Not enough memory is free.",
     WaitCode.CORDONED: "It fits only on nodes that are cordoned.",
     WaitCode.GANG_TOO_LARGE: "Only {fitting} of its {seats} seats fit now; a gang starts whole.",
-    WaitCode.PREEMPTING: "Room is being made: jobs of lower priority are saving their work.",
+    WaitCode.PREEMPTING: "Room is being made: jobs that were asked to leave save their work.",
     WaitCode.OVER_QUOTA: "The project's limit for {blocker} is reached.",
     WaitCode.CAPACITY_RESERVED: "The free capacity is kept for a job ahead that starts soon.",
 }
 _CONSTRAINT_TEXT = {
     Constraint.LOST: "lost",
-    Constraint.RUNNER: "without Docker",
+    Constraint.RUNNER: "without a runner for it",
     Constraint.GPU_TYPE: "without such GPUs",
     Constraint.GPU_SIZE: "with too few GPUs in all",
     Constraint.CPU_SIZE: "with too little CPU in all",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from domain.allocation.allocation import Allocation
 from domain.allocation.seat import Seat
@@ -10,19 +11,34 @@ from domain.job.spec import JobSpec
 from domain.node.node import Node
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import DeviceId, NodeId
-from domain.values.resources import Resources
+from domain.values.resources import NOTHING, Resources
 
 
 @dataclass
 class Space:
-    """What one node has left: resources and devices by model, in stable order."""
+    """What one node has left: resources and devices by model, in stable order.
+
+    `short` is what it holds beyond its offer: the first that is given back settles that.
+    """
 
     node: Node
     free: Resources
     devices: dict[str, list[DeviceId]]
+    short: Resources = NOTHING
 
     def copy(self) -> Space:
-        return Space(self.node, self.free, {m: list(ids) for m, ids in self.devices.items()})
+        devices = {model: list(ids) for model, ids in self.devices.items()}
+        return Space(self.node, self.free, devices, self.short)
+
+    def give_back(self, seat: Seat, per_seat: Resources) -> None:
+        """Count a seat as free, but for devices the node no longer offers."""
+        models = {device.id: device.model for device in self.node.offer.devices}
+        back = [device for device in seat.devices if device in models]
+        for device in back:
+            self.devices.setdefault(models[device], []).append(device)
+        returned = replace(per_seat, gpu_milli=1000 * len(back))
+        self.free = self.free + returned.less(self.short)
+        self.short = self.short.less(returned)
 
 
 class Room:
@@ -39,7 +55,8 @@ class Room:
         for node_id in sorted(snapshot.nodes):
             state = snapshot.nodes[node_id]
             if state.takes_work:
-                spaces[node_id] = _space(state.node, state.free, set(state.free_devices))
+                free = set(state.free_devices)
+                spaces[node_id] = _space(state.node, state.free, free, state.short)
         return cls(spaces)
 
     @classmethod
@@ -58,24 +75,19 @@ class Room:
         self._own = set()  # from now on both must copy before they change a space
         return Room(dict(self.spaces))
 
-    def take(self, seat: Seat, per_seat: Resources) -> None:
-        """Give a seat away; what is not there (still held by a victim) is not counted."""
-        space = self._mine(seat.node)
-        space.free = _less(space.free, per_seat)
-        for ids in space.devices.values():
-            ids[:] = [device for device in ids if device not in seat.devices]
+    def take(self, seats: Iterable[Seat], per_seat: Resources) -> None:
+        """Give seats away; what is not there (still held by a victim) is not counted."""
+        for seat in seats:
+            space = self._mine(seat.node)
+            space.free = space.free.less(per_seat)
+            for ids in space.devices.values():
+                ids[:] = [device for device in ids if device not in seat.devices]
 
     def give_back(self, allocation: Allocation) -> None:
         """Count an allocation's seats as free, on nodes that take work."""
         for seat in allocation.seats:
-            if seat.node not in self.spaces:
-                continue
-            space = self._mine(seat.node)
-            space.free = space.free + allocation.per_seat
-            models = {device.id: device.model for device in space.node.offer.devices}
-            for device in seat.devices:
-                if device in models:
-                    space.devices.setdefault(models[device], []).append(device)
+            if seat.node in self.spaces:
+                self._mine(seat.node).give_back(seat, allocation.per_seat)
 
     def _mine(self, node_id: NodeId) -> Space:
         if node_id not in self._own:
@@ -84,20 +96,14 @@ class Room:
         return self.spaces[node_id]
 
 
-def _space(node: Node, free: Resources, only: set[DeviceId] | None) -> Space:
+def _space(
+    node: Node, free: Resources, only: set[DeviceId] | None, short: Resources = NOTHING
+) -> Space:
     devices: dict[str, list[DeviceId]] = {}
     for device in node.offer.devices:
         if only is None or device.id in only:
             devices.setdefault(device.model, []).append(device.id)
-    return Space(node, free, devices)
-
-
-def _less(free: Resources, taken: Resources) -> Resources:
-    return Resources(
-        max(0, free.cpu_milli - taken.cpu_milli),
-        max(0, free.memory_bytes - taken.memory_bytes),
-        max(0, free.gpu_milli - taken.gpu_milli),
-    )
+    return Space(node, free, devices, short)
 
 
 def models_for(spec: JobSpec, room: Room) -> list[str]:
@@ -128,7 +134,7 @@ def place(spec: JobSpec, room: Room) -> tuple[tuple[Seat, ...], str] | None:
             seat = _best_seat(spec, model, rank, scratch)
             if seat is None:
                 break
-            scratch.take(seat, spec.resources)
+            scratch.take([seat], spec.resources)
             seats.append(seat)
         else:
             return tuple(seats), model
@@ -144,7 +150,7 @@ def count_seats(spec: JobSpec, room: Room) -> int:
             seat = _best_seat(spec, model, count, scratch)
             if seat is None:
                 break
-            scratch.take(seat, spec.resources)
+            scratch.take([seat], spec.resources)
             count += 1
         most = max(most, count)
     return most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
@@ -25,12 +25,24 @@ from domain.values.resources import NOTHING, Resources
 
 @dataclass
 class NodeState:
-    """A node and what is free on it; `free_devices` keeps the order of registration."""
+    """A node, what its allocations hold together, and the offered devices they do not hold.
+
+    A later, smaller offer may be less than what is held; `short` is how much less.
+    """
 
     node: Node
-    free: Resources
-    free_devices: tuple[DeviceId, ...]
+    taken: Resources = NOTHING
+    free_devices: tuple[DeviceId, ...] = ()
     held: set[AllocationId] = field(default_factory=set)
+
+    @property
+    def free(self) -> Resources:
+        left = self.node.offer.capacity.less(self.taken)
+        return replace(left, gpu_milli=1000 * len(self.free_devices))
+
+    @property
+    def short(self) -> Resources:
+        return replace(self.taken.less(self.node.offer.capacity), gpu_milli=0)
 
     @property
     def takes_work(self) -> bool:
@@ -114,7 +126,7 @@ class Snapshot:
     def _hold(self, allocation: Allocation) -> None:
         for seat in allocation.seats:
             state = self.nodes[seat.node]
-            state.free = state.free - allocation.per_seat
+            state.taken = state.taken + allocation.per_seat
             state.free_devices = tuple(d for d in state.free_devices if d not in seat.devices)
             state.held.add(allocation.id)
 
@@ -128,31 +140,25 @@ class Snapshot:
         known = self.nodes.get(node_id)
         node = nodes.evolve(known.node if known else None, event)
         if known is None:
-            known = self.nodes[node_id] = NodeState(node, NOTHING, ())
+            known = self.nodes[node_id] = NodeState(node)
         known.node = node
         self._recount(known)
         self.touched |= known.held
         return True
 
     def _recount(self, state: NodeState) -> None:
-        """What is free, from the offer and what is held: also right when the offer shrank."""
+        """What is held, and the devices that are not, from the offer and the allocations."""
         seats = [
             (seat, allocation.per_seat)
             for allocation in (self.allocations[held] for held in state.held)
             for seat in allocation.seats
             if seat.node == state.node.id
         ]
-        offer = state.node.offer
-        held = NOTHING
+        state.taken = NOTHING
         for _, per_seat in seats:
-            held = held + per_seat
+            state.taken = state.taken + per_seat
         taken = {device for seat, _ in seats for device in seat.devices}
-        state.free = Resources(
-            max(0, offer.capacity.cpu_milli - held.cpu_milli),
-            max(0, offer.capacity.memory_bytes - held.memory_bytes),
-            max(0, offer.capacity.gpu_milli - held.gpu_milli),
-        )
-        state.free_devices = tuple(d.id for d in offer.devices if d.id not in taken)
+        state.free_devices = tuple(d.id for d in state.node.offer.devices if d.id not in taken)
 
 
 def order_key(job: Job) -> tuple[int, int, str]:

@@ -40,6 +40,14 @@ class Resources:
             self.gpu_milli - other.gpu_milli,
         )
 
+    def less(self, other: Resources) -> Resources:
+        """What is left after `other`, of each resource at least nothing."""
+        return Resources(
+            max(0, self.cpu_milli - other.cpu_milli),
+            max(0, self.memory_bytes - other.memory_bytes),
+            max(0, self.gpu_milli - other.gpu_milli),
+        )
+
     def __mul__(self, count: int) -> Resources:
         return Resources(self.cpu_milli * count, self.memory_bytes * count, self.gpu_milli * count)
 

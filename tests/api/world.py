@@ -7,15 +7,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import httpx
+import psycopg
 import uvicorn
 
 from api.app import create_app
 from api.cell import Cell
 from domain.access import Role
+from domain.errors import Refusal
 from domain.event import Event, Meta, StreamId
 from domain.job import job as jobs
 from domain.project import project as projects
@@ -119,16 +121,23 @@ class World:
     # Read models
 
     def _project(self) -> None:
-        stream = PostgresStream(self.store, Bell(self.dsn))
-        connection = connect(self.dsn)
-        projector = Projector(connection, stream)
         while not self._stop.is_set():
-            with self._paused:
-                found = projector.step()
-            if not found:
-                stream.wait(0.05)
-        stream.close()
-        connection.close()
+            try:
+                self._follow()
+            except (Refusal, psycopg.OperationalError):
+                self._stop.wait(0.1)  # the database is away
+
+    def _follow(self) -> None:
+        with (
+            closing(PostgresStream(self.store, Bell(self.dsn))) as stream,
+            connect(self.dsn) as connection,
+        ):
+            projector = Projector(connection, stream)
+            while not self._stop.is_set():
+                with self._paused:
+                    found = projector.step()
+                if not found:
+                    stream.wait(0.05)
 
     @contextmanager
     def projector_paused(self) -> Iterator[None]:

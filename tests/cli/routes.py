@@ -92,7 +92,8 @@ def _small(path: list[str]) -> Answer:
             return 200, {"items": [_POOL]}
         case ["usage"]:
             amounts = {"gpu_seconds": 5400, "cpu_seconds": 7200, "memory_gib_seconds": 36}
-            return 200, {"items": [{"key": "ml-research", "jobs": 3, **amounts}]}
+            items = [{"key": "ml-research", "jobs": 3, **amounts}]
+            return 200, {"since": SUBMITTED, "until": NOW, "items": items}
         case ["cost"]:
             items = [{"key": "ml-research", **_COST}]
             return 200, {"currency": "USD", "items": items, "total_micro": 2_500_010}
@@ -101,6 +102,7 @@ def _small(path: list[str]) -> Answer:
                 "principal": "ada",
                 "roles": ["viewer"],
                 "projects": {"ml-research": "submitter"},
+                "permissions": ["read_cluster", "read_jobs"],
             }
     raise Refused(404, "not_found", "Not Found")
 

@@ -29,6 +29,18 @@ def test_what_is_appended_is_read_back_with_its_envelope(store: Store) -> None:
     assert store.head() == recorded.position
 
 
+def test_what_is_larger_than_any_socket_buffer_is_appended_whole(store: Store) -> None:
+    large = Created(ProjectId("ml"), "x" * 2000)
+    streams = [stream_of("project", f"ml-{number}") for number in range(4000)]
+    answer = Answer("ada", "key", "f", 201, b"y" * 2_000_000)
+    recorded = store.append([Change(each, 0, [large], META) for each in streams], answer=answer)
+    assert [each.stream for each in recorded] == streams
+    assert store.read(0, limit=5000) == recorded
+    saved = store.recall("ada", "key")
+    assert saved is not None
+    assert saved.response == answer.response
+
+
 def test_a_rival_on_the_same_version_is_refused_and_nothing_stored(store: Store) -> None:
     store.append([Change(STREAM, 0, [CREATED], META)])
     other = stream_of("project", "other")

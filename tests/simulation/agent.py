@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from agents import reconcile
 from agents.known import verdict
 from agents.lease import LONGEST_WAIT_MS, lease_times
 from agents.reconcile import (
@@ -21,7 +22,6 @@ from agents.reconcile import (
     ReportGone,
     Start,
     kill_all,
-    reconcile,
 )
 from agents.seats import Published, StopRecord
 from agents.wire import (
@@ -178,7 +178,7 @@ class SimulatedAgent:
             return
         now = self._machine.clock()
         stop = NEVER if Guard.OWN_CLOCK in self._off else self.stop_us
-        for action in reconcile(self._orders, self._locals(), self._deadlines, now, stop):
+        for action in reconcile.reconcile(self._orders, self._locals(), self._deadlines, now, stop):
             self._act(action)
         due = [at for at in (stop, *self._deadlines.values()) if now < at < NEVER]
         if due and self._seats:
@@ -229,7 +229,8 @@ class SimulatedAgent:
         self._disk.seats[key] = SeatFiles(order, self._boot)
         self._note(f"starts {key}", self._seats[key])
         slow = order.seat.image is not None or order.seat.restore is not None
-        delay = self._random.randrange(8000 if slow else 10) * MILLISECOND
+        longest = self._random.choice((2000, 2000, 60_000)) if slow else 10
+        delay = self._random.randrange(longest) * MILLISECOND
         self._later(delay, lambda: self._launch(key))
 
     def _launch(self, key: SeatKey) -> None:
@@ -237,9 +238,10 @@ class SimulatedAgent:
         restore = seat.order.seat.restore
         if restore is not None:
             self._tell(Restored(*key, restore.digest))
-        if self._machine.clock() >= self.stop_us:
-            detail = "the node's lease ended before it could start"
-            self._conclude(key, Outcome.START_FAILED, None, detail)
+        stop = NEVER if Guard.OWN_CLOCK in self._off else self.stop_us
+        late = reconcile.too_late(self._machine.clock(), stop, seat.local)
+        if late is not None:
+            self._conclude(key, late[0], None, late[1])
             return
         docker = seat.order.seat.image is not None
         delay = self._random.randrange(1000 if docker else 5) * MILLISECOND

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,6 +25,7 @@ from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.values.ids import JobId, NodeId, make_id
 from domain.values.time import MILLISECOND, SECOND
+from infra.recorder import Session
 from infra.store import Change, Log, stream_of
 from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
@@ -51,6 +53,7 @@ class CellApi:
         self._log, self._leases, self._views = log, leases, views
         self._loop, self._random, self._off = loop, random, off
         self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self.registering: Callable[[str], None] = lambda _: None
 
     def changed(self, concerned: set[str]) -> None:
         """Read models changed for these nodes: look again for those that wait."""
@@ -118,7 +121,9 @@ class CellApi:
         """POST /agent/register."""
         nodes.register(None, offer)
         nonce = f"n{self._random.getrandbits(64)}"
-        self._leases.take(offer.node, offer.boot, nonce, TTL_MS)
+        session = self._leases.take(offer.node, offer.boot, nonce, TTL_MS)
+        self.registering(offer.node)
+        offer = replace(offer, boot=session)
         meta = Meta("agent", "command:register", offer.node)
         self._log.execute(
             stream_of("node", offer.node),
@@ -126,6 +131,7 @@ class CellApi:
             None,
             lambda state: nodes.register(state, offer),
             meta,
+            session=Session(offer.node, session),
         )
         reply(wire.Registered(wire.Lease(nonce, TTL_MS), self._log.now()))
 
@@ -134,15 +140,14 @@ class CellApi:
     ) -> None:
         """POST /agent/lease: renew, then answer when the orders are not as `seen`."""
         fresh, until = f"n{self._random.getrandbits(64)}", self._loop.now + wait_ms * MILLISECOND
-        self._leases.renew(node, boot, nonce, fresh, TTL_MS)
+        session = self._leases.renew(node, boot, nonce, fresh, TTL_MS)
         answered = False
 
         def look() -> None:
             nonlocal answered
             if answered:
                 return
-            any_boot = Guard.ORDER_BOOT in self._off
-            found = self._views.orders(node, None if any_boot else boot)
+            found = self._views.orders(node, None if Guard.ORDER_SESSION in self._off else session)
             orders = [wire_order(order) for order in found]
             now_seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
             if now_seen == seen and self._loop.now < until:
@@ -165,5 +170,6 @@ class CellApi:
         """POST /agent/report."""
         meta = Meta("agent", "command:report", node)
         given = _FACTS.validate_json(msgspec.json.encode(facts))
-        results = record_facts(self._log, NodeId(node), boot, given, meta)
+        session = self._leases.session(node, boot)
+        results = record_facts(self._log, NodeId(node), session, given, meta)
         reply([wire.FactResult(r.status, r.code, r.detail) for r in results])

@@ -147,8 +147,8 @@ class MemoryWatch:
     def expire_leases(self) -> list[tuple[str, str]]:
         return self.leases.expire()
 
-    def settle_lease(self, node: str, boot: str) -> None:
-        self.leases.settle(node, boot)
+    def settle_lease(self, node: str, session: str) -> None:
+        self.leases.settle(node, session)
 
 
 def schedule(database: Database, epoch: Epoch) -> Work:

@@ -9,7 +9,7 @@ from random import Random
 from domain.errors import Unavailable
 from domain.event import Recorded, StreamId
 from domain.values.time import MILLISECOND
-from infra.recorder import Answer, Epoch
+from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, Log, Saved
 from tests.simulation.loop import Crashed, Loop
 
@@ -22,8 +22,12 @@ class Trouble:
     crash_after: int = 0
     unknown: int = 0
     pause: int = 0
-    longest_ms: int = 0
+    longest_ms: int = 100
     down_until: int = 0
+
+    def end(self) -> None:
+        """A good day from now on."""
+        self.crash_before = self.crash_after = self.unknown = self.pause = self.down_until = 0
 
 
 class Database(Log):
@@ -47,6 +51,7 @@ class Database(Log):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         if not any(change.events for change in changes):
             return []
@@ -54,7 +59,7 @@ class Database(Log):
         self._stand_still()
         self._die(trouble.crash_before, "before its commit")
         self._reach()
-        recorded = self._log.append(changes, epoch=epoch, answer=answer)
+        recorded = self._log.append(changes, epoch=epoch, answer=answer, session=session)
         self._die(trouble.crash_after, "after its commit")
         if self._happens(trouble.unknown):
             raise Unavailable("database_unavailable", "the connection broke at the commit")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
+from domain.event import Recorded
 from domain.node import node as nodes
-from domain.node.events import NodeEvent
+from domain.node.events import Lost, NodeEvent, Registered
 from domain.project.events import Quota, QuotaSet
 from domain.values.time import MILLISECOND, SECOND
 from infra.store import stream_of
-from tests.simulation.network import Weather
+from tests.simulation.plan import Plan
 from tests.simulation.users import PROJECTS
 
 if TYPE_CHECKING:
@@ -21,113 +22,148 @@ if TYPE_CHECKING:
 class Faults:
     """Each world has some kinds of fault, each at its own mean distance in seconds."""
 
-    def __init__(self, world: World, random: Random) -> None:
-        self._world, self._random = world, random
+    def __init__(self, world: World, plan: Plan) -> None:
+        self._world, self._plan = world, plan
         self.over = False
-        self._kinds: dict[str, tuple[Callable[[], None], float]] = {
-            "kill a leader": (self._kill_leader, 60),
-            "lose a lock": (self._lose_lock, 60),
-            "cell away": (self._cell_away, 90),
-            "database away": (self._database_away, 120),
-            "projector stalls": (self._projector_stalls, 90),
+        self._counts: dict[str, int] = {}
+        self._kinds: dict[str, tuple[Callable[[Random], None], float]] = {
+            "leader-killed": (self._kill_leader, 60),
+            "lock-lost": (self._lose_lock, 60),
+            "cell-away": (self._cell_away, 90),
+            "database-away": (self._database_away, 120),
+            "projector-stalls": (self._projector_stalls, 90),
             "partition": (self._partition, 30),
-            "agent dies": (self._agent_dies, 30),
-            "machine dies": (self._machine_dies, 60),
+            "agent-killed": (self._agent_dies, 30),
+            "machine-dies": (self._machine_dies, 60),
             "cordon": (self._cordon, 60),
             "quota": (self._quota, 90),
             "burst": (self._burst, 90),
         }
+        self._moments: dict[str, bool] = {}
 
     def begin(self) -> None:
         """Choose the kinds for this world and set the first of each."""
         for name, (act, mean) in self._kinds.items():
-            if self._random.random() < 0.7:
-                self._again(name, act, mean)
-        weather, trouble, chance = self._world.network.weather, self._world.trouble, self._random
-        weather.drop = chance.choice((0, 0, 10, 100))
-        weather.duplicate = chance.choice((0, 0, 10, 100))
-        weather.slow = chance.choice((0, 20, 200))
-        weather.slowest_ms = chance.choice((100, 3000, 15_000))
-        trouble.crash_before = chance.choice((0, 0, 50, 300))
-        trouble.crash_after = chance.choice((0, 0, 50, 300))
-        trouble.unknown = chance.choice((0, 0, 50, 300))
-        trouble.pause = chance.choice((0, 500, 2000))
-        trouble.longest_ms = chance.choice((100, 5000, 40_000))
+            random = self._plan.random(name)
+            if random.random() < 0.7:
+                self._again(name, act, mean, random)
+        for name in ("lag-at-node", "stuck-registration"):
+            self._moments[name] = self._plan.random(name).random() < 0.7
+        self._choose(self._world.network.weather, _WEATHER)
+        self._choose(self._world.trouble, _TROUBLE)
+
+    def _choose(self, target: object, choices: dict[str, tuple[int, ...]]) -> None:
+        for name, values in choices.items():
+            value = self._plan.random(name).choice(values)
+            if value != values[0] and self._plan.has(name):
+                setattr(target, name, value)
+
+    def recorded(self, batch: Sequence[Recorded]) -> None:
+        """Read models like to lag when a node comes or goes."""
+        for item in batch:
+            if isinstance(item.event, Registered | Lost):
+                random = self._bad_luck("lag-at-node")
+                if random is not None:
+                    self._projector_stalls(random)
+
+    def registering(self, node: str) -> None:
+        """An agent's registration has its lease; what follows may take long, and the node go."""
+        random = self._bad_luck("stuck-registration")
+        if random is not None:
+            if self._world.machines[node].up:
+                self._world.stop_machine(node, wipe=False, span=_span(random, 30_000))
+            self._world.trace.note("the API stands still while it registers", node=node)
+            self._world.loop.pause(_span(random, 60_000))
+
+    def _bad_luck(self, name: str) -> Random | None:
+        """Now and then, the random numbers of a fault that goes with what is happening."""
+        if self.over or not self._moments.get(name):
+            return None
+        once = self._count(name)
+        random = self._plan.random(once)
+        return random if random.random() < 0.15 and self._plan.has(once) else None
 
     def heal(self) -> None:
         """Nothing goes wrong from now on, and everything comes back."""
         self.over = True
-        world, trouble = self._world, self._world.trouble
+        world = self._world
         world.network.heal()
-        world.network.weather = Weather()
-        trouble.crash_before = trouble.crash_after = trouble.unknown = trouble.pause = 0
-        trouble.down_until = 0
+        world.trouble.end()
         world.projector_until = 0
         for name in sorted(world.machines):
-            self._operate(name, "uncordon")
             if not world.machines[name].up:
                 world.start_machine(name)
         for project in PROJECTS:
             self._set_quota(project, Quota())
 
-    def _again(self, name: str, act: Callable[[], None], mean: float) -> None:
-        delay = int(self._random.expovariate(1 / mean) * SECOND)
+    def uncordon_all(self) -> None:
+        """Every node takes work again."""
+        for name in sorted(self._world.machines):
+            self._operate(name, "uncordon")
+
+    def _again(self, name: str, act: Callable[[Random], None], mean: float, delays: Random) -> None:
+        delay = int(delays.expovariate(1 / mean) * SECOND)
 
         def happen() -> None:
-            if not self.over:
-                act()
-                self._again(name, act, mean)
+            if self.over:
+                return
+            once = self._count(name)
+            if self._plan.has(once):
+                act(self._plan.random(once))
+            self._again(name, act, mean, delays)
 
         self._world.loop.after(delay, happen)
 
-    def _span(self, most_ms: int) -> int:
-        return self._random.randrange(100, most_ms) * MILLISECOND
+    def _count(self, name: str) -> str:
+        """The name of the next fault of this kind."""
+        self._counts[name] = self._counts.get(name, 0) + 1
+        return f"{name}#{self._counts[name]}"
 
-    def _node(self) -> str:
-        return self._random.choice(sorted(self._world.machines))
+    def _node(self, random: Random) -> str:
+        return random.choice(sorted(self._world.machines))
 
-    def _kill_leader(self) -> None:
-        self._random.choice(self._world.leaders).crash("from outside", self._span(10_000))
+    def _kill_leader(self, random: Random) -> None:
+        random.choice(self._world.leaders).crash("from outside", _span(random, 10_000))
 
-    def _lose_lock(self) -> None:
+    def _lose_lock(self, random: Random) -> None:
         for leader in self._world.leaders:
-            if leader.leads and self._random.random() < 0.7:
+            if leader.leads and random.random() < 0.7:
                 leader.lose_session()
 
-    def _cell_away(self) -> None:
-        span = self._span(30_000)
+    def _cell_away(self, random: Random) -> None:
+        span = _span(random, 30_000)
         self._world.trace.note(f"the API is away for {span / 1e6:.1f} s")
         self._world.network.cell_down_until = self._world.loop.now + span
 
-    def _database_away(self) -> None:
-        span = self._span(15_000)
+    def _database_away(self, random: Random) -> None:
+        span = _span(random, 15_000)
         self._world.trace.note(f"the database is away for {span / 1e6:.1f} s")
         self._world.trouble.down_until = self._world.loop.now + span
 
-    def _projector_stalls(self) -> None:
-        span = self._span(20_000)
+    def _projector_stalls(self, random: Random) -> None:
+        span = _span(random, 20_000)
         self._world.trace.note(f"the projector stands still for {span / 1e6:.1f} s")
         self._world.projector_until = self._world.loop.now + span
 
-    def _partition(self) -> None:
-        node, until = self._node(), self._world.loop.now + self._span(50_000)
-        way = self._random.choice(("both ways", "both ways", "to the cell", "from the cell"))
+    def _partition(self, random: Random) -> None:
+        node, until = self._node(random), self._world.loop.now + _span(random, 50_000)
+        way = random.choice(("both ways", "both ways", "to the cell", "from the cell"))
         self._world.trace.note(f"is cut off {way} until {until / 1e6:.1f}", node=node)
         if way != "from the cell":
             self._world.network.block(node, "cell", until)
         if way != "to the cell":
             self._world.network.block("cell", node, until)
 
-    def _agent_dies(self) -> None:
-        self._world.kill_agent(self._node(), self._span(15_000))
+    def _agent_dies(self, random: Random) -> None:
+        self._world.kill_agent(self._node(random), _span(random, 15_000))
 
-    def _machine_dies(self) -> None:
-        name = self._node()
+    def _machine_dies(self, random: Random) -> None:
+        name = self._node(random)
         if self._world.machines[name].up:
-            self._world.stop_machine(name, self._random.random() < 0.2, self._span(90_000))
+            self._world.stop_machine(name, random.random() < 0.2, _span(random, 90_000))
 
-    def _cordon(self) -> None:
-        self._operate(self._node(), self._random.choice(("cordon", "drain", "uncordon")))
+    def _cordon(self, random: Random) -> None:
+        self._operate(self._node(random), random.choice(("cordon", "drain", "uncordon")))
 
     def _operate(self, node: str, what: str) -> None:
         def decide(state: nodes.Node) -> list[NodeEvent]:
@@ -139,13 +175,34 @@ class Faults:
 
         self._world.operate(node, decide)
 
-    def _quota(self) -> None:
-        gpus = self._random.choice((None, 1000, 3000))
-        self._set_quota(self._random.choice(PROJECTS), Quota(gpu_milli=gpus))
+    def _quota(self, random: Random) -> None:
+        gpus = random.choice((None, 1000, 3000))
+        self._set_quota(random.choice(PROJECTS), Quota(gpu_milli=gpus))
+
+    def _burst(self, random: Random) -> None:
+        first = 100 * self._counts["burst"]
+        for number in range(first, first + random.randrange(2, 8)):
+            self._world.users.submit(number)
 
     def _set_quota(self, project: str, quota: Quota) -> None:
         self._world.record(stream_of("project", project), QuotaSet(quota))
 
-    def _burst(self) -> None:
-        for _ in range(self._random.randrange(2, 8)):
-            self._world.users.submit()
+
+_WEATHER: dict[str, tuple[int, ...]] = {
+    "drop": (0, 0, 10, 100),
+    "duplicate": (0, 0, 10, 100),
+    "slow": (0, 20, 200),
+    "slowest_ms": (100, 3000, 15_000),
+}
+_TROUBLE: dict[str, tuple[int, ...]] = {
+    "crash_before": (0, 0, 50, 300),
+    "crash_after": (0, 0, 50, 300),
+    "unknown": (0, 0, 50, 300),
+    "pause": (0, 500, 2000),
+    "longest_ms": (100, 5000, 40_000),
+}
+"""Fields of `Weather` and `Trouble`, each a fault of its own: the first value is a good day's."""
+
+
+def _span(random: Random, most_ms: int) -> int:
+    return random.randrange(100, most_ms) * MILLISECOND

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from agents import reconcile
-from agents.reconcile import Local, Phase
+from agents.reconcile import Local
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation, SeatEnd
 from domain.allocation.events import AllocationEvent, Released, SeatEnded
@@ -30,10 +30,11 @@ class Guard(StrEnum):
     LEASE_WAIT = "a node is lost only after its lease and a margin"
     OWN_CLOCK = "an agent kills its seats when its lease ends by its own clock"
     SURVIVORS = "a gang is released only after its last seat ended"
-    SEAT_BOOT = "a seat belongs to the boot it was granted to"
-    ORDER_BOOT = "a boot is given its own orders only"
+    SESSION = "a boot whose lease was lost gets another session"
+    REGISTRATION = "a node's offer is recorded only while its session holds the lease"
+    ORDER_SESSION = "a session is given its own orders only"
+    LATE_START = "a seat that was stopped, or whose lease ended, before it started never starts"
     RECORD_FIRST = "an agent writes a seat down before it starts it"
-    NOT_LISTED = "an agent kills what the cell does not list"
     QUOTA = "a job over its project's quota waits"
     GRACE = "grace ends at its deadline"
 
@@ -64,10 +65,6 @@ def _release_at_once(allocation: Allocation, project: Any) -> list[AllocationEve
     return [] if allocation.released else [Released(*ids, allocation.seats, allocation.per_seat)]
 
 
-def _any_boot(allocation: Allocation, rank: int, node: NodeId, boot: str) -> None:
-    return None
-
-
 def _expire_now(job: Job, now: int) -> list[JobEvent]:
     return [] if job.grace_expired else [GraceExpired(job.attempt)]
 
@@ -76,10 +73,8 @@ def _no_blocker(cycle: Any, job: Job) -> str:
     return ""
 
 
-def _leave_alone(key: Any, seat: Local, why: str) -> list[Any]:
-    if why == reconcile.NOT_ORDERED or seat.phase is Phase.ENDED or seat.killed:
-        return []
-    return [reconcile.Kill(key, why)]
+def _never_too_late(now_us: int, lease_end_us: int, seat: Local) -> None:
+    return None
 
 
 _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
@@ -88,8 +83,7 @@ _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
         (Allocation, "all_ended", property(_one_end_is_enough)),
         (allocations, "release", _release_at_once),
     ),
-    Guard.SEAT_BOOT: ((allocations, "check_seat", _any_boot),),
-    Guard.NOT_LISTED: ((reconcile, "_kill", _leave_alone),),
+    Guard.LATE_START: ((reconcile, "too_late", _never_too_late),),
     Guard.QUOTA: ((plan._Cycle, "_over_quota", _no_blocker),),
     Guard.GRACE: ((jobs, "expire_grace", _expire_now),),
 }

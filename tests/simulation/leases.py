@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from domain.errors import Conflict, StaleWriter
 from infra.leases import MARGIN_MS
+from infra.recorder import Session
+from tests.simulation.guards import Guard
+
+WITHOUT_WAIT_MS = 6000
 
 
 @dataclass
@@ -17,30 +21,41 @@ class Row:
     nonce: str
     previous_nonce: str
     expires_at: int
+    session: str
     lost: bool = False
 
 
 class MemoryLeases:
     """Who may act as a node, and until when."""
 
-    def __init__(self, clock: Callable[[], int], wait_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        off: frozenset[Guard] = frozenset(),
+    ) -> None:
         self._clock = clock
-        self._wait_ms = wait_ms
+        self._off = off
         self.rows: dict[str, Row] = {}
 
     def _end(self, ttl_ms: int) -> int:
-        return self._clock() + 1000 * (self._wait_ms or ttl_ms + MARGIN_MS)
+        early = Guard.LEASE_WAIT in self._off
+        return self._clock() + 1000 * (WITHOUT_WAIT_MS if early else ttl_ms + MARGIN_MS)
 
-    def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> None:
+    def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str:
         """Begin a lease for this boot of the node; Conflict while another boot's still runs."""
+        session = f"{boot}/{nonce[:12]}" if Guard.SESSION not in self._off else boot
         row = self.rows.get(node)
         if row is not None:
             mine = row.boot == boot or row.expires_at < self._clock()
-            if not mine or (row.lost and row.nonce):
+            unsettled = row.lost and row.nonce
+            if not mine or unsettled:
                 raise Conflict("node_taken", "another machine acts as the node", node=node)
-        self.rows[node] = Row(boot, nonce, nonce, self._end(ttl_ms))
+            if row.boot == boot and not row.lost:
+                session = row.session
+        self.rows[node] = Row(boot, nonce, nonce, self._end(ttl_ms), session)
+        return session
 
-    def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> None:
+    def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> str:
         """Go on with a lease by its last nonce, or the one before if the answer was lost."""
         row = self.rows.get(node)
         if (
@@ -51,17 +66,28 @@ class MemoryLeases:
             or row.expires_at <= self._clock()
         ):
             raise StaleWriter("stale_lease", "the lease is over")
-        self.rows[node] = Row(boot, fresh, nonce, self._end(ttl_ms))
+        self.rows[node] = Row(boot, fresh, nonce, self._end(ttl_ms), row.session)
+        return row.session
+
+    def session(self, node: str, boot: str) -> str:
+        """The session of this boot of the node; the boot itself where it holds no lease."""
+        row = self.rows.get(node)
+        return row.session if row is not None and row.boot == boot else boot
+
+    def holds(self, session: Session) -> bool:
+        """Whether the node's lease is that session's, as `assert_session` sees it."""
+        row = self.rows.get(session.node)
+        return row is not None and row.session == session.name and not row.lost
 
     def expire(self) -> list[tuple[str, str]]:
-        """Close leases that ran out; all (node, boot) whose loss is not settled yet."""
+        """Close leases that ran out; all (node, session) whose loss is not settled yet."""
         now = self._clock()
         for row in self.rows.values():
             row.lost = row.lost or row.expires_at < now
-        return [(n, row.boot) for n, row in sorted(self.rows.items()) if row.lost and row.nonce]
+        return [(n, row.session) for n, row in sorted(self.rows.items()) if row.lost and row.nonce]
 
-    def settle(self, node: str, boot: str) -> None:
+    def settle(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""
         row = self.rows.get(node)
-        if row is not None and row.boot == boot and row.lost:
+        if row is not None and row.session == session and row.lost:
             row.nonce = row.previous_nonce = ""

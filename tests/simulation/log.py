@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from domain.errors import StaleWriter
 from domain.event import Recorded, StreamId
-from infra.recorder import Answer, Epoch
+from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, KeyTaken, Log, Saved, VersionConflict
 from tests.simulation.guards import Guard
 
@@ -26,6 +26,7 @@ class MemoryLog(Log):
         self._streams: dict[StreamId, list[Recorded]] = {}
         self._answers: dict[tuple[str, str], Saved] = {}
         self.epochs: dict[str, int] = {}
+        self.holds: Callable[[Session], bool] = lambda _: True
         self.observers: list[Observer] = []
 
     def append(
@@ -34,6 +35,7 @@ class MemoryLog(Log):
         *,
         epoch: Epoch | None = None,
         answer: Answer | None = None,
+        session: Session | None = None,
     ) -> list[Recorded]:
         changes = [change for change in changes if change.events]
         if not changes:
@@ -43,6 +45,9 @@ class MemoryLog(Log):
         over = epoch is not None and self.epochs.get(epoch.role) != epoch.number
         if over and Guard.EPOCH not in self._off:
             raise StaleWriter("stale_epoch", "another leader has taken over")
+        stale = session is not None and not self.holds(session)
+        if stale and Guard.REGISTRATION not in self._off:
+            raise StaleWriter("stale_lease", "the node's lease was lost meanwhile")
         self._check(changes, answer)
         recorded = self._record(changes, first, epoch)
         if answer is not None:

@@ -10,7 +10,7 @@ from agents.runner import Result
 from agents.seats import Published, StopRecord
 from agents.wire import Ended, Order, SeatKey
 from domain.node.events import Registered
-from domain.values.time import MILLISECOND, SECOND
+from domain.values.time import MILLISECOND
 from tests.simulation.loop import Loop, Trace
 
 
@@ -144,11 +144,11 @@ class Machine:
             self._end_after(process, self.random.randrange(10, 4000) * MILLISECOND, Result(143))
 
     def kill(self, key: SeatKey) -> None:
-        """SIGKILL: gone in a moment, or in up to a second where the kernel is busy."""
+        """SIGKILL: gone in a moment, or in up to 1.5 seconds where the kernel is busy."""
         process = self.processes.get(key)
         if process is not None:
-            slow = self.random.random() < 0.1
-            delay = self.random.randrange(SECOND if slow else 20 * MILLISECOND)
+            slow = self.random.random() < 0.3
+            delay = self.random.randrange(1500 if slow else 20) * MILLISECOND
             self._end_after(process, delay, Result(137))
 
     def _end_after(self, process: Process, delay: int, result: Result) -> None:

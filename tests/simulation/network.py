@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from domain.errors import Refusal
-from domain.values.time import MILLISECOND, SECOND
+from domain.values.time import MILLISECOND
 from tests.simulation.loop import Crashed, Loop
 
 Reply = Callable[[Any], None]
@@ -37,10 +37,13 @@ class Network:
     """Carries calls to the cell. A call is answered once: by a reply, or by AWAY in the end."""
 
     loop: Loop
-    random: Random
+    random_of: Callable[[str], Random]
     weather: Weather = field(default_factory=Weather)
     blocked: dict[tuple[str, str], int] = field(default_factory=dict)
     cell_down_until: int = 0
+
+    def __post_init__(self) -> None:
+        self._randoms: dict[str, Random] = {}
 
     def block(self, source: str, target: str, until: int) -> None:
         """Nothing passes in this direction until then; some of it arrives afterwards."""
@@ -77,25 +80,30 @@ class Network:
         self.loop.after(timeout, lambda: finish(AWAY))
 
     def _carry(self, source: str, target: str, deliver: Callable[[], None]) -> None:
-        for _ in range(2 if self._happens(self.weather.duplicate) else 1):
-            if self._happens(self.weather.drop):
+        random, weather = self._random(target if source == "cell" else source), self.weather
+        for _ in range(2 if _happens(random, weather.duplicate) else 1):
+            if _happens(random, weather.drop):
                 continue
-            when = self.loop.now + self._delay()
+            when = self.loop.now + _delay(random, weather)
             until = self.blocked.get((source, target), 0)
             if until > self.loop.now:
-                if self.random.random() < 0.5:
+                if random.random() < 0.5:
                     continue
-                when = until + self._delay()  # what the network still held
+                when = until + _delay(random, weather)  # what the network still held
             self.loop.at(when, deliver)
 
-    def _delay(self) -> int:
-        if self._happens(self.weather.slow):
-            return self.random.randrange(self.weather.slowest_ms) * MILLISECOND
-        return self.random.randrange(200, 3000)
-
-    def _happens(self, thousandths: int) -> bool:
-        return thousandths > 0 and self.random.randrange(1000) < thousandths
+    def _random(self, node: str) -> Random:
+        """A node's own random numbers: what befalls one changes nothing for another."""
+        if node not in self._randoms:
+            self._randoms[node] = self.random_of(node)
+        return self._randoms[node]
 
 
-LONGEST = 60 * SECOND
-"""No message is older than this when it arrives."""
+def _delay(random: Random, weather: Weather) -> int:
+    if _happens(random, weather.slow):
+        return random.randrange(weather.slowest_ms) * MILLISECOND
+    return random.randrange(200, 3000)
+
+
+def _happens(random: Random, thousandths: int) -> bool:
+    return thousandths > 0 and random.randrange(1000) < thousandths

@@ -19,6 +19,7 @@ from tests.simulation.invariants import Checker
 from tests.simulation.loop import Loop
 from tests.simulation.machine import Behaviour
 from tests.simulation.network import Away, Network, Reply
+from tests.simulation.plan import Plan
 
 GIB = 2**30
 PROJECTS = (ProjectId("ml"), ProjectId("ops"))
@@ -35,7 +36,7 @@ class Users:
     cell: CellApi
     checker: Checker
     most_seats: int
-    kind: Random
+    plan: Plan
 
     def __post_init__(self) -> None:
         self.behaviours: dict[str, Behaviour] = {}
@@ -46,30 +47,33 @@ class Users:
         """What a job does."""
         return self.behaviours[self.checker.jobs[job].spec.name]
 
-    def submit(self) -> None:
-        """One new job."""
-        self._number += 1
-        name = f"job-{self._number}"
-        spec = self._spec(name)
-        self.behaviours[name] = self._behaviour()
+    def submit(self, number: int) -> None:
+        """One new job, unless it is left out."""
+        planned, name = f"job#{number}", f"job-{number}"
+        if not self.plan.has(planned):
+            return
+        kind = self.plan.random(planned)
+        spec = self._spec(name, kind)
+        self.behaviours[name] = _behaviour(kind)
         self._ask(name, lambda reply: self.cell.submit("ada", spec, name, reply))
 
-    def control(self) -> None:
-        """Do something to one of the jobs."""
-        known = sorted(self.checker.jobs)
-        if not known:
+    def control(self, number: int) -> None:
+        """Do something to one of the jobs, unless it is left out."""
+        name = f"control#{number}"
+        known, random = sorted(self.checker.jobs), self.plan.random(name)
+        if not known or not self.plan.has(name):
             return
-        chosen: tuple[str, Decide] = self.random.choice(
+        chosen: tuple[str, Decide] = random.choice(
             (
                 ("cancel", lambda job, _, deadline: jobs.cancel(job, deadline)),
                 ("suspend", lambda job, _, deadline: jobs.suspend(job, deadline)),
                 ("resume", lambda job, now, _: jobs.resume(job, now)),
                 ("requeue", jobs.requeue),
-                ("priority", _priority(self.random.randrange(10))),
-                ("priority", _priority(self.random.randrange(10))),
+                ("priority", _priority(random.randrange(10))),
+                ("priority", _priority(random.randrange(10))),
             )
         )
-        self._control(self.random.choice(known), *chosen)
+        self._control(random.choice(known), *chosen)
 
     def release_all(self) -> None:
         """Resume whatever waits for a person."""
@@ -97,8 +101,7 @@ class Users:
     def _call(self, handler: Callable[[Reply], None], answered: Reply) -> None:
         self.network.call("user", handler, answered, CALL)
 
-    def _spec(self, name: str) -> JobSpec:
-        kind = self.kind
+    def _spec(self, name: str, kind: Random) -> JobSpec:
         gpus = kind.choice((0, 0, 1, 1, 2))
         docker = kind.random() < 0.3
         return JobSpec(
@@ -118,15 +121,15 @@ class Users:
             hold=kind.random() < 0.05,
         )
 
-    def _behaviour(self) -> Behaviour:
-        kind = self.kind
-        length = kind.choice((200, 2000, 5000, 20_000, 60_000))
-        return Behaviour(
-            run_us=kind.randrange(length // 2, length) * MILLISECOND,
-            codes=kind.choice(((0,), (0,), (0,), (1, 0), (1,))),
-            heeds_stop=kind.random() < 0.8,
-            out_of_memory=kind.random() < 0.1,
-        )
+
+def _behaviour(kind: Random) -> Behaviour:
+    length = kind.choice((200, 2000, 5000, 20_000, 60_000))
+    return Behaviour(
+        run_us=kind.randrange(length // 2, length) * MILLISECOND,
+        codes=kind.choice(((0,), (0,), (0,), (1, 0), (1,))),
+        heeds_stop=kind.random() < 0.8,
+        out_of_memory=kind.random() < 0.1,
+    )
 
 
 def _priority(value: int) -> Decide:

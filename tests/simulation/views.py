@@ -83,12 +83,13 @@ class LiveViews:
         row = self.rows["policy"].get(("cell",))
         return (row.state if row else Policy()).scheduler.grace_seconds
 
-    def orders(self, node: str, boot: str | None) -> list[Order]:
-        """The query of `projections.seats.orders`; a boot of None stands for any."""
+    def orders(self, node: str, session: str | None) -> list[Order]:
+        """The query of `projections.seats.orders`; a session of None stands for any."""
         found = []
         for key, row in sorted(self.rows["seats"].items()):
             job = self.rows["jobs"].get((row.job,))
-            if row.node == node and boot in (None, row.boot) and not row.ended and job is not None:
+            mine = row.node == node and session in (None, row.session)
+            if mine and not row.ended and job is not None:
                 found.append(Order(row, job.state, self._newest(row.job, int(key[1]))))
         return found
 

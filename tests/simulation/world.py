@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -32,6 +32,7 @@ from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Loop, Trace
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network, Weather
+from tests.simulation.plan import Plan
 from tests.simulation.users import GIB, Users
 from tests.simulation.views import LiveViews, rebuilt
 
@@ -39,18 +40,19 @@ EPOCH = 1_800_000_000 * SECOND
 HEAL = 400 * SECOND
 END = 600 * SECOND
 LAST = 3000 * SECOND
-WAIT_WITHOUT_GUARD_MS = 6000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a world went: `checksum` is of its whole trace and log."""
+    """How a world went: `checksum` is of its whole trace and log, `happened`
+    names what was planned and came about."""
 
     seed: int
     events: int
     simulated_us: int
     jobs: int
     checksum: str
+    happened: tuple[str, ...]
     violation: Violation | None = None
 
 
@@ -58,21 +60,22 @@ class World:
     """A cell, its nodes and its users."""
 
     def __init__(
-        self, seed: int, off: frozenset[Guard] = frozenset(), *, faults: bool = True
+        self, seed: int, off: frozenset[Guard] = frozenset(), only: Collection[str] | None = None
     ) -> None:
         self.seed = seed
+        self.plan = Plan(seed, only)
         self.loop = Loop()
         self.trace = Trace(self.loop)
         self._random = Random(f"world {seed}")
         self._off = off
         self.log = MemoryLog(lambda: EPOCH + self.loop.now, off)
         self.checker = Checker(self.trace, self.log.epochs)
-        self.network = Network(self.loop, self._fork("network"), Weather())
+        self.network = Network(self.loop, lambda node: self._fork(f"network {node}"), Weather())
         self.trouble = Trouble()
         self.projector_until = 0
         self._projecting = False
-        early = WAIT_WITHOUT_GUARD_MS if Guard.LEASE_WAIT in off else None
-        self.leases = MemoryLeases(self.log.now, early)
+        self.leases = MemoryLeases(self.log.now, off)
+        self.log.holds = self.leases.holds
         self.views = LiveViews(self.log, lambda concerned: self.cell.changed(concerned))
         database = Database(
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
@@ -91,10 +94,11 @@ class World:
             self.cell,
             self.checker,
             len(self.machines),
-            self._fork("jobs"),
+            self.plan,
         )
-        self.faults = Faults(self, self._fork("faults"))
-        self._with_faults = faults
+        self.faults = Faults(self, self.plan)
+        self.log.observers.append(lambda batch, *_: self.faults.recorded(batch))
+        self.cell.registering = self.faults.registering
 
     def _fork(self, name: str) -> Random:
         return Random(f"{name} {self.seed}")
@@ -242,6 +246,7 @@ class World:
             self.loop.now,
             len(self.checker.jobs),
             self._checksum(),
+            tuple(self.plan.done),
             violation,
         )
 
@@ -252,19 +257,19 @@ class World:
             leader.start(self._random.randrange(SECOND))
         for name in sorted(self.machines):
             self.loop.after(self._random.randrange(5 * SECOND), partial(self._power_on, name))
-        for _ in range(self._random.randrange(8, 20)):
-            self.loop.at(self._random.randrange(HEAL), self.users.submit)
-        for _ in range(self._random.randrange(0, 15)):
-            self.loop.at(self._random.randrange(HEAL), self.users.control)
-        if self._with_faults:
-            self.faults.begin()
+        for number in range(1, self._random.randrange(9, 21)):
+            self.loop.at(self._random.randrange(HEAL), partial(self.users.submit, number))
+        for number in range(1, self._random.randrange(1, 16)):
+            self.loop.at(self._random.randrange(HEAL), partial(self.users.control, number))
+        self.faults.begin()
 
     def _power_on(self, name: str) -> None:
         if not self.machines[name].up:
             self.start_machine(name)
 
     def _sweep(self) -> None:
-        """After healing, what waits for a person is resumed now and then."""
+        """After healing, what waits for a person is released now and then."""
+        self.faults.uncordon_all()
         self.users.release_all()
         if self.loop.now < LAST:
             self.loop.after(15 * SECOND, self._sweep)
@@ -316,6 +321,8 @@ class World:
         return log.hexdigest()[:16]
 
 
-def run(seed: int, off: frozenset[Guard] = frozenset(), *, faults: bool = True) -> Outcome:
-    """The world of a seed, from beginning to end."""
-    return World(seed, off, faults=faults).run()
+def run(
+    seed: int, off: frozenset[Guard] = frozenset(), only: Collection[str] | None = None
+) -> Outcome:
+    """The world of a seed, from beginning to end, or `only` some of it (`Plan`)."""
+    return World(seed, off, only).run()

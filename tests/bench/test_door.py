@@ -1,0 +1,88 @@
+"""`python -m bench` as a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.catalogue import BENCHES
+from bench.cell import SANDBOX
+from tests.real_parts import need
+
+
+def bench(*options: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(("cli", "."))}
+    command = [sys.executable, "-m", "bench", *options]
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def test_without_a_name_it_lists_what_there_is() -> None:
+    done = bench()
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(BENCHES)
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_each_benchmark_tells_its_options(name: str) -> None:
+    done = bench(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--json" in done.stdout
+
+
+def test_an_unknown_name_is_an_error_that_says_which_there_are() -> None:
+    done = bench("sumbit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'sumbit'" in done.stderr
+    assert all(name in done.stderr for name in BENCHES)
+
+
+@pytest.mark.parametrize("size", ["0", "-3", "many"])
+def test_a_size_that_is_none_is_refused(size: str) -> None:
+    done = bench("submit", f"--size={size}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--size" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [
+        (
+            "submit",
+            {"submit.platform", "submit.platform-keyed", "submit.postgres"},
+        ),
+        (
+            "start",
+            {
+                f"start.{part}.{way}"
+                for part in ("p50", "p99")
+                for way in ("fork-exec", "platform-sandbox", "platform-plain")
+            },
+        ),
+        (
+            "truejobs",
+            {
+                f"truejobs.{part}.{way}"
+                for part in ("batch", "single")
+                for way in ("fork-exec", "platform-sandbox", "platform-plain")
+            },
+        ),
+    ],
+)
+def test_json_is_one_object_a_line_with_every_figure(name: str, measured: set[str]) -> None:
+    need(not SANDBOX.missing(), SANDBOX.missing())
+    done = bench(name, "--json", "--alone", "--size", "6", "--runs", "1")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["name"] for row in rows} == measured
+    values = {row["name"]: row["value"] for row in rows}
+    for row in rows:
+        assert list(row) == ["name", "value", "unit", "size", "ratio", "against"]
+        assert row["size"] == 6
+        assert row["value"] > 0
+        assert row["ratio"] == pytest.approx(row["value"] / values[row["against"]])

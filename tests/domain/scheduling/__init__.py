@@ -1,0 +1,1 @@
+"""The planner: laws over random cells, and the cases that once broke them."""

@@ -1,0 +1,185 @@
+"""A cell without a store: commands whose events go straight into a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from domain.allocation import allocation as allocations
+from domain.allocation.allocation import Allocation, SeatEnd
+from domain.allocation.seat import Outcome, Seat
+from domain.event import Event, Meta, Recorded, StreamId
+from domain.job import job as jobs
+from domain.job.events import StopCause
+from domain.job.job import Job
+from domain.job.spec import JobSpec
+from domain.job.transitions import PLACED, Phase
+from domain.node import node as nodes
+from domain.node.events import Registered
+from domain.policy.events import SchedulerSet, SchedulerSettings
+from domain.project.events import Quota, QuotaSet
+from domain.scheduling.conclude import conclude
+from domain.scheduling.plan import Plan, plan
+from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
+from tests.domain.examples import NOW
+
+SUCCESS = SeatEnd(Outcome.EXITED, 0, "")
+STOPPED = SeatEnd(Outcome.STOPPED, 143, "")
+
+
+class Cell:
+    """What the scheduler would see, moved by the same commands as the real one."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self.now = NOW
+        self.log: list[tuple[str, Event]] = []
+
+    def __repr__(self) -> str:
+        return "".join(f"\n  {stream}: {event}" for stream, event in self.log)
+
+    def job(self, job: JobId) -> Job:
+        return self.snapshot.jobs[job]
+
+    def in_phase(self, *phases: Phase) -> list[JobId]:
+        """Live jobs in these phases, in a stable order."""
+        return sorted(job.id for job in self.snapshot.jobs.values() if job.phase in phases)
+
+    def record(self, stream: str, events: Sequence[Event], project: str | None = None) -> None:
+        """The events happened."""
+        for event in events:
+            self.now += 1
+            self.log.append((stream, event))
+            version = self.snapshot.versions.get(StreamId(stream), 0) + 1
+            meta = Meta("test", "test", "test", project)
+            position = self.snapshot.position + 1
+            self.snapshot.apply(
+                Recorded(position, StreamId(stream), version, self.now, meta, None, event)
+            )
+
+    def set_quota(self, project: str, quota: Quota) -> None:
+        self.record(f"project/{project}", [QuotaSet(quota)])
+
+    def set_preemption(self, enabled: bool) -> None:
+        self.record("policy/cell", [SchedulerSet(SchedulerSettings(enable_preemption=enabled))])
+
+    def offer(self, offer: Registered) -> None:
+        """The node's agent registers, for the first time or again."""
+        known = self.snapshot.nodes.get(offer.node)
+        events = nodes.register(known.node if known else None, offer)
+        self.record(f"node/{offer.node}", events)
+
+    def cordon(self, node: str, *, drain: bool = False) -> None:
+        events = nodes.cordon(self.snapshot.nodes[NodeId(node)].node, "test", drain)
+        self.record(f"node/{node}", events)
+
+    def uncordon(self, node: str) -> None:
+        self.record(f"node/{node}", nodes.uncordon(self.snapshot.nodes[NodeId(node)].node))
+
+    def lose(self, node: str) -> None:
+        state = self.snapshot.nodes[NodeId(node)].node
+        self.record(f"node/{node}", nodes.lose(state, state.offer.boot))
+
+    def reboot(self, node: str) -> None:
+        """The node registers from a new boot: what it ran is gone."""
+        offer = self.snapshot.nodes[NodeId(node)].node.offer
+        self.offer(replace(offer, boot=f"boot-at-{self.now}"))
+
+    def submit(self, job: str, spec: JobSpec) -> JobId:
+        self.record(f"job/{job}", jobs.submit(JobId(job), spec, "ada", self.now))
+        return JobId(job)
+
+    def grant(self, job: JobId, seats: tuple[Seat, ...], gpu_model: str = "") -> AllocationId:
+        """Give the job these seats, as the scheduler does."""
+        state = self.job(job)
+        allocation = AllocationId(f"alloc-{job}-{state.attempt + 1}")
+        boots = tuple(self.snapshot.nodes[seat.node].node.offer.boot for seat in seats)
+        granted = allocations.grant(
+            allocation,
+            job,
+            state.attempt + 1,
+            seats,
+            boots,
+            state.spec.resources,
+            gpu_model=gpu_model,
+            user="ada",
+        )
+        placed = jobs.place(state, allocation, seats, "test")
+        self.record(f"allocation/{allocation}", granted, state.spec.project)
+        self.record(f"job/{job}", placed, state.spec.project)
+        return allocation
+
+    def allocation(self, job: JobId) -> Allocation:
+        held = self.job(job).allocation
+        assert held is not None, f"{job} is not placed"
+        return self.snapshot.allocations[held]
+
+    def start(self, job: JobId) -> None:
+        """Every seat of the job starts."""
+        allocation = self.allocation(job)
+        for seat in allocation.seats:
+            boot = allocation.boots[seat.rank]
+            events = allocations.seat_started(allocation, seat.rank, seat.node, boot, "sandbox")
+            self.record(f"allocation/{allocation.id}", events, self.job(job).spec.project)
+        self.conclude()
+
+    def preempt(self, victim: JobId, preemptor: JobId | None) -> None:
+        cause = StopCause.PRIORITY if preemptor else StopCause.DRAIN
+        self.record(f"job/{victim}", jobs.preempt(self.job(victim), cause, preemptor, self.now))
+
+    def cancel(self, job: JobId) -> None:
+        self.record(f"job/{job}", jobs.cancel(self.job(job), self.now))
+
+    def end_seat(self, job: JobId, rank: int, end: SeatEnd) -> None:
+        """One seat ends; the scheduler has not looked yet."""
+        allocation = self.allocation(job)
+        seat, boot = allocation.seats[rank], allocation.boots[rank]
+        events = allocations.seat_ended(allocation, rank, seat.node, boot, end)
+        self.record(f"allocation/{allocation.id}", events, self.job(job).spec.project)
+
+    def end(self, job: JobId, end: SeatEnd = SUCCESS) -> None:
+        """All seats of the job end, and what follows from it is recorded."""
+        for rank in range(len(self.allocation(job).seats)):
+            self.end_seat(job, rank, end)
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Record what follows from the facts, until nothing more does."""
+        while found := conclude(self.snapshot, self.now):
+            for one in found:
+                project = one.job.spec.project
+                self.record(f"allocation/{one.allocation.id}", one.allocation_events, project)
+                self.record(f"job/{one.job.id}", one.job_events, project)
+        self.snapshot.touched.clear()
+
+    def decide(self) -> Plan:
+        """One cycle of the scheduler: the plan, recorded."""
+        self.conclude()
+        made = plan(self.snapshot)
+        self.carry_out(made)
+        return made
+
+    def carry_out(self, made: Plan) -> None:
+        """Record the decisions of a plan."""
+        for placement in made.placements:
+            self.grant(placement.job, placement.seats, placement.gpu_model)
+        for preemption in made.preemptions:
+            self.preempt(preemption.victim, preemption.preemptor)
+        for wait in made.waits:
+            self.record(f"job/{wait.job}", jobs.explain_wait(self.job(wait.job), wait.reason))
+
+    def finish_leaving(self) -> None:
+        """Every job that was asked to leave is gone for good."""
+        for job in self.in_phase(Phase.PREEMPTING, Phase.STOPPING):
+            self.end(job)
+
+    def finish_all(self) -> None:
+        """Every placed job succeeds."""
+        for job in self.in_phase(*PLACED):
+            if self.snapshot.jobs.get(job) is not None:
+                self.end(job)
+
+
+def project_of(cell: Cell, job: JobId) -> ProjectId:
+    return cell.job(job).spec.project

@@ -1,0 +1,160 @@
+"""Histories for read models: what a simulated cell recorded, and what people decided beside it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import cycle
+from random import Random
+
+from domain.access import PROJECT_ROLES, Role
+from domain.errors import Refusal
+from domain.event import Event, Meta, Recorded, StreamId
+from domain.policy import policy as policies
+from domain.policy.events import GpuPrice, PolicyEvent, PriceList
+from domain.project import project as projects
+from domain.token import token as tokens
+from domain.token.events import Issued
+from domain.values.ids import ProjectId, TokenId
+from infra.codec import from_stored, to_stored
+from infra.store import stream_of
+from tests.simulation.users import PROJECTS
+from tests.simulation.world import EPOCH, World
+
+SEEDS = (18, 22, 25, 35, 50, 67)
+"""Small cells in which, together, everything happens that can happen."""
+
+META = Meta("admin", "command:1", "trace-1")
+Streamed = tuple[StreamId, list[Event]]
+
+
+class People:
+    """Whoever decides about projects, tokens and prices, by the commands of the domain."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._projects: dict[ProjectId, projects.Project] = {}
+        self._tokens: dict[TokenId, tokens.Token] = {}
+        self._policy = policies.Policy()
+
+    def begin(self) -> Iterator[Streamed]:
+        """The projects, which must be there before anything happens in them."""
+        for name in PROJECTS:
+            events = projects.create(None, name, "a project")
+            self._projects[name] = projects.evolve(None, events[0])
+            yield stream_of("project", name), [*events]
+
+    def act(self) -> Iterator[Streamed]:
+        """One decision, or none where it is refused."""
+        decide = self._random.choice((self._member, self._price, self._token, self._scheduler))
+        try:
+            stream, events = decide()
+        except Refusal:
+            return
+        yield stream, events
+
+    def _member(self) -> Streamed:
+        name, principal = self._random.choice(PROJECTS), self._random.choice("abc")
+        project = self._projects[name]
+        events = (
+            projects.remove_member(project, principal)
+            if self._random.random() < 0.4
+            else projects.set_member(project, principal, self._role())
+        )
+        for event in events:
+            project = projects.evolve(project, event)
+        self._projects[name] = project
+        return stream_of("project", name), [*events]
+
+    def _role(self) -> Role:
+        return self._random.choice(sorted(PROJECT_ROLES))
+
+    def _price(self) -> Streamed:
+        pick = self._random.randrange
+        gpus = tuple(GpuPrice(model, pick(10**7)) for model in ("A100", "H100")[: pick(3)])
+        prices = PriceList("EUR", pick(10**5), pick(10**4), pick(10**7), gpus)
+        return self._decided(policies.set_prices(self._policy, prices))
+
+    def _scheduler(self) -> Streamed:
+        settings = replace(self._policy.scheduler, grace_seconds=self._random.randrange(60))
+        return self._decided(policies.set_scheduler(self._policy, settings))
+
+    def _decided(self, events: Sequence[PolicyEvent]) -> Streamed:
+        for event in events:
+            self._policy = policies.evolve(self._policy, event)
+        return stream_of("policy", "cell"), [*events]
+
+    def _token(self) -> Streamed:
+        if self._tokens and self._random.random() < 0.5:
+            token = self._random.choice(sorted(self._tokens))
+            events = tokens.revoke(self._tokens[token], "no longer needed")
+        else:
+            token = TokenId(f"token-{len(self._tokens)}")
+            issued = Issued(token, f"{len(self._tokens):064x}", "ada", (self._role(),))
+            events = tokens.issue(issued, EPOCH)
+        self._tokens[token] = tokens.evolve(self._tokens.get(token), events[0])
+        return stream_of("token", token), [*events]
+
+
+@cache
+def history(seed: int) -> tuple[Recorded, ...]:
+    """The whole log of a simulated cell with its people's decisions, positions with gaps."""
+    random = Random(f"history {seed}")
+    world = World(seed)
+    outcome = world.run()
+    assert outcome.violation is None, outcome.violation
+    simulated = world.log.read(0, 10**9)
+    return tuple(_numbered(_woven(simulated, People(random), random), random))
+
+
+def _woven(
+    simulated: Iterable[Recorded], people: People, random: Random
+) -> Iterator[tuple[StreamId, Event, Meta, int]]:
+    at = EPOCH
+    for stream, events in people.begin():
+        yield from ((stream, event, META, at) for event in events)
+    for recorded in simulated:
+        if random.random() < 0.1:
+            between = random.randint(at, recorded.recorded_at)
+            for stream, events in people.act():
+                yield from ((stream, event, META, between) for event in events)
+        at = recorded.recorded_at
+        yield recorded.stream, recorded.event, recorded.meta, at
+
+
+def _numbered(
+    woven: Iterable[tuple[StreamId, Event, Meta, int]], random: Random
+) -> Iterator[Recorded]:
+    """Each event in its envelope, read back from what the store would keep."""
+    position, versions = 0, dict[StreamId, int]()
+    for stream, event, meta, at in woven:
+        position += random.choice((1, 1, 1, 4))
+        versions[stream] = version = versions.get(stream, 0) + 1
+        row = to_stored(stream, version, event, meta, None)
+        yield from_stored(position, stream, version, row.topic, row.state, at)
+
+
+@dataclass
+class Portions:
+    """The port `EventStream` on a history, in portions of these sizes, over and over."""
+
+    events: Sequence[Recorded]
+    sizes: Sequence[int] = (1000,)
+
+    def __post_init__(self) -> None:
+        self._positions = [recorded.position for recorded in self.events]
+        self._next = cycle(self.sizes)
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        start = bisect_right(self._positions, after)
+        return list(self.events[start : start + min(limit, next(self._next))])
+
+    def wait(self, seconds: float) -> None:
+        """Nothing: a history does not grow."""
+
+
+def topics(events: Iterable[Recorded]) -> set[str]:
+    """The names of the events that happened."""
+    return {recorded.event.topic for recorded in events}
