@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
 
 from domain.event import Meta
 from domain.project.events import Created
@@ -73,3 +74,19 @@ def records(cell: Cell) -> list[Any]:
 def positions(found: Sequence[Any]) -> list[int]:
     """The positions that records hold in their headers."""
     return [int(dict(record.headers)["ce_position"]) for record in found]
+
+
+def make_topic(cell: Cell, partitions: int) -> None:
+    """Make the topic as anybody could."""
+    admin = KafkaAdminClient(bootstrap_servers=list(cell.servers))
+    admin.create_topics([NewTopic(cell.topic, partitions, 1)])
+    admin.close()
+
+
+def delete_topic(cell: Cell) -> None:
+    """Delete the topic, and return when it is gone."""
+    admin = KafkaAdminClient(bootstrap_servers=list(cell.servers))
+    admin.delete_topics([cell.topic])
+    while cell.topic in admin.list_topics():
+        pass
+    admin.close()

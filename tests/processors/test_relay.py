@@ -7,14 +7,22 @@ import logging
 from itertools import count, pairwise
 
 import pytest
-from kafka.admin import KafkaAdminClient, NewTopic
 
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from infra.kafka import Cell, cell_of
 from infra.settings import Settings
 from infra.store import Store
 from infra.topic import TopicLost
-from tests.processors.kafka_cell import add, cell_on, positions, records, relay, relay_all
+from tests.processors.kafka_cell import (
+    add,
+    cell_on,
+    delete_topic,
+    make_topic,
+    positions,
+    records,
+    relay,
+    relay_all,
+)
 from tests.real_kafka import Broker, free_port
 
 _numbers = count(1)
@@ -85,8 +93,8 @@ def test_a_topic_that_was_deleted_is_filled_again(
     expected = add(store, 0, 10)
     with relay(store, dsn, cell) as running:
         running.step()
-        _delete(cell)
-        _make(cell, 1)
+        delete_topic(cell)
+        make_topic(cell, 1)
         with pytest.raises(TopicLost):
             running._topic.check(running.anchor)
         expected += add(store, 10, 1)
@@ -106,7 +114,7 @@ def test_a_topic_that_lost_its_end_is_filled_from_there(
     relay_all(store, dsn, cell)
     other = cell_on(broker.address, "relay-shorter")
     short = records(cell)[:6]
-    _make(other, 1)
+    make_topic(other, 1)
     producer = other.producer()
     for record in short:
         headers = [(n, v) for n, v in record.headers if n != "ce_source"]
@@ -131,7 +139,7 @@ def test_a_topic_of_another_log_is_refused(store: Store, dsn: str, cell: Cell) -
 
 
 def test_a_topic_of_several_partitions_is_refused(store: Store, dsn: str, cell: Cell) -> None:
-    _make(cell, 2)
+    make_topic(cell, 2)
     with pytest.raises(Invalid, match="topic_partitions"):
         relay_all(store, dsn, cell)
 
@@ -168,17 +176,3 @@ def test_positions_may_have_holes_and_the_previous_ones_still_chain(
 def test_settings_that_make_no_sense_are_refused_by_name(kafka: str, cell: str, named: str) -> None:
     with pytest.raises(Invalid, match=named):
         cell_of(Settings(kafka=kafka, cell=cell))
-
-
-def _make(cell: Cell, partitions: int) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=list(cell.servers))
-    admin.create_topics([NewTopic(cell.topic, partitions, 1)])
-    admin.close()
-
-
-def _delete(cell: Cell) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=list(cell.servers))
-    admin.delete_topics([cell.topic])
-    while cell.topic in admin.list_topics():
-        pass
-    admin.close()

@@ -1,0 +1,109 @@
+"""Following the log through Kafka: in order, each event once, and nothing missing unseen."""
+
+from __future__ import annotations
+
+import logging
+
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from domain.errors import Conflict, Unavailable
+from domain.event import Recorded
+from infra.cloudevents import Received, Stranger, received
+from infra.kafka import Cell
+from infra.partition import REQUEST_MS, Partition
+
+POLL_RECORDS = 5_000
+PROBE_BYTES = 1
+"""While looking for a position one batch is enough; the brokers never send less."""
+
+log = logging.getLogger(__name__)
+
+
+class KafkaStream:
+    """The port `EventStream` on a cell's topic. Not thread-safe.
+
+    It keeps no offsets with the brokers: the reader's own position, committed with its rows, says
+    where to go on. It raises Unavailable when the brokers do not answer, and Conflict when the
+    topic lacks events between that position and what it holds.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._consumer = cell.consumer()
+        self._given = -1  # the position after which `_ready` goes on; -1: not placed yet
+        self._last = -1  # the position of the newest of `_ready`
+        self._ready: list[Received] = []
+        self._gap: tuple[Received, int] | None = None
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        """Events above `after`, in log order, at most `limit`."""
+        if after != self._given:
+            self._place(after)
+        if not self._ready:
+            self._poll(0.0)
+        some = self._ready[:limit]
+        found = [event.recorded() for event in some]
+        if some:
+            self._ready = self._ready[limit:]
+            self._given = some[-1].position
+        return found
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be something new, at the latest after the time."""
+        if not self._ready and self._given >= 0:
+            self._poll(seconds)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._consumer.close(autocommit=False, timeout_ms=1000)
+
+    def _place(self, after: int) -> None:
+        probe = Partition(self._cell, PROBE_BYTES)
+        try:
+            offset = probe.offset_after(after)
+        finally:
+            probe.close()
+        self._consumer.seek(self._cell.partition, offset)
+        self._given = self._last = after
+        self._ready, self._gap = [], None
+
+    def _poll(self, seconds: float) -> None:
+        here = self._cell.partition
+        with self._cell.reaching():
+            try:
+                polled = self._consumer.poll(int(seconds * 1000), max_records=POLL_RECORDS)
+            except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+                self._given = -1
+                raise Unavailable("topic_lost", f"topic {here.topic} was made anew") from error
+            for record in polled.get(here, ()):
+                try:
+                    self._take(received(record.headers, record.value, self._cell.source))
+                except Stranger as error:
+                    log.warning("%s offset %d passed over: %s", here.topic, record.offset, error)
+            if self._gap is not None and self._consumer.position(here) >= self._gap[1]:
+                self._refuse(self._gap[0])
+
+    def _take(self, event: Received) -> None:
+        """Keep an event that comes next; drop a repeat; remember one with others missing before.
+
+        What is missing may follow: a relay that failed sends again from its last position. So the
+        gap is only held against the topic when all it holds by now is read.
+        """
+        if event.position <= self._last:
+            return
+        if event.previous <= self._last:
+            self._ready.append(event)
+            self._last, self._gap = event.position, None
+        elif self._gap is None:
+            here = self._cell.partition
+            end = self._consumer.end_offsets([here], timeout_ms=REQUEST_MS)[here]
+            self._gap = event, end
+
+    def _refuse(self, event: Received) -> None:
+        self._given = -1
+        raise Conflict(
+            "log_gap",
+            f"topic {self._cell.topic} goes on with position {event.position}, which follows"
+            f" {event.previous}, but this reader has come to {self._last} only: what is between"
+            " is not in the topic",
+        )

@@ -1,0 +1,175 @@
+"""What a reader through Kafka meets and a reader of the log does not: repeats, jumps, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from typing import Any
+
+import pytest
+
+from domain.errors import Conflict, Unavailable
+from infra.kafka import Cell
+from infra.kafka_stream import KafkaStream
+from infra.store import Store
+from tests.processors.kafka_cell import (
+    add,
+    cell_on,
+    delete_topic,
+    make_topic,
+    records,
+    relay_all,
+)
+from tests.processors.test_stream import follow
+from tests.real_kafka import Broker
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def cell(broker: Broker) -> Cell:
+    """A cell whose topic nobody has used."""
+    return cell_on(broker.address, f"reader-{next(_numbers)}")
+
+
+@pytest.fixture
+def stream(store: Store, dsn: str, cell: Cell) -> Iterator[KafkaStream]:
+    """A reader of the cell's topic, which is there and empty."""
+    relay_all(store, dsn, cell)
+    with closing(KafkaStream(cell)) as stream:
+        yield stream
+
+
+def send(cell: Cell, some: list[Any]) -> None:
+    """Write records to the topic once more, in the order given."""
+    producer = cell.producer()
+    for record in some:
+        producer.send(cell.topic, record.value, record.key, record.headers, 0)
+    producer.close()
+
+
+def positions_after(stream: KafkaStream, after: int, wanted: int) -> list[int]:
+    return [event.position for event in follow(stream, after, wanted)]
+
+
+def test_repeats_are_dropped(store: Store, dsn: str, cell: Cell, stream: KafkaStream) -> None:
+    expected = add(store, 0, 20)
+    relay_all(store, dsn, cell)
+    sent = records(cell)
+    send(cell, sent[5:15])
+    send(cell, sent)
+    more = add(store, 20, 5)
+    relay_all(store, dsn, cell)
+    assert positions_after(stream, 0, 25) == expected + more
+    for after in (expected[3], expected[12], expected[-1]):
+        left = [p for p in expected + more if p > after]
+        assert positions_after(stream, after, len(left)) == left
+
+
+def test_what_a_failed_relay_sent_too_early_is_read_in_its_turn(
+    cell: Cell, store: Store, dsn: str, stream: KafkaStream
+) -> None:
+    expected = add(store, 0, 20)
+    relay_all(store, dsn, cell)
+    sent = records(cell)
+    delete_topic(cell)
+    make_topic(cell, 1)
+    send(cell, sent[10:])
+    send(cell, sent)
+    for after in (0, expected[4], expected[14]):
+        left = [p for p in expected if p > after]
+        with closing(KafkaStream(cell)) as reader:
+            assert positions_after(reader, after, len(left)) == left
+
+
+def test_a_jump_to_the_latest_offset_is_refused(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    [first] = add(store, 0, 1)
+    relay_all(store, dsn, cell)
+    assert positions_after(stream, 0, 1) == [first]
+    add(store, 1, 10)
+    relay_all(store, dsn, cell)
+    stream._consumer.seek_to_end(cell.partition)
+    stream._consumer.position(cell.partition)
+    expected = add(store, 11, 3)
+    relay_all(store, dsn, cell)
+    with pytest.raises(Conflict, match="log_gap"):
+        follow(stream, first, 1)
+    assert positions_after(stream, first, 13)[-3:] == expected  # it finds its place again
+
+
+def test_a_jump_to_the_earliest_offset_is_harmless(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    positions = add(store, 0, 10)
+    relay_all(store, dsn, cell)
+    assert positions_after(stream, 0, 10) == positions
+    stream._consumer.seek_to_beginning(cell.partition)
+    more = add(store, 10, 2)
+    relay_all(store, dsn, cell)
+    assert positions_after(stream, positions[-1], 2) == more
+
+
+def test_a_topic_without_its_beginning_is_refused_to_who_needs_it(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    positions = add(store, 0, 20)
+    relay_all(store, dsn, cell)
+    admin = cell.admin()
+    admin.delete_records({cell.partition: 10})
+    admin.close()
+    for after in (0, positions[8]):
+        with pytest.raises(Conflict, match="log_gap"):
+            follow(stream, after, 1)
+    assert positions_after(stream, positions[9], 10) == positions[10:]
+
+
+def test_a_record_lost_in_the_middle_is_refused(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    positions = add(store, 0, 10)
+    relay_all(store, dsn, cell)
+    sent = records(cell)
+    delete_topic(cell)
+    make_topic(cell, 1)
+    send(cell, sent[:4] + sent[5:])
+    assert [e.position for e in follow(stream, 0, 4, limit=4)] == positions[:4]
+    with pytest.raises(Conflict, match="log_gap"):
+        follow(stream, positions[3], 1)
+
+
+def test_records_of_others_are_passed_over(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    producer = cell.producer()
+    expected = []
+    for number in range(5):
+        producer.send(cell.topic, b"hello", b"key", [("ce_source", b"/elsewhere")], 0)
+        producer.send(cell.topic, None, None, [], 0)
+        producer.flush()
+        expected += add(store, number, 1)
+        relay_all(store, dsn, cell)
+    producer.close()
+    assert positions_after(stream, 0, 5) == expected
+    assert positions_after(stream, expected[2], 2) == expected[3:]
+
+
+def test_a_topic_made_anew_is_read_on_from_the_same_position(
+    store: Store, dsn: str, cell: Cell, stream: KafkaStream
+) -> None:
+    positions = add(store, 0, 10)
+    relay_all(store, dsn, cell)
+    assert positions_after(stream, 0, 10) == positions
+    delete_topic(cell)
+    more = add(store, 10, 5)
+    relay_all(store, dsn, cell)
+    found: list[int] = []
+    for _ in range(20):
+        try:
+            found = positions_after(stream, positions[-1], 5)
+            break
+        except Unavailable:  # as it is told when its offset is gone
+            continue
+    assert found == more
