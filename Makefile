@@ -25,8 +25,8 @@ env: .venv/.stamp ## only the environment, in .venv
 demo: env ## the whole story on this machine: submit, checkpoint, preempt, resume, bill
 	$(BIN)/python -m demo
 
-up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS=)
-	$(BIN)/python -m compute_platform.main --port $(PORT) --data $(DATA) --fake-gpus $(FAKE_GPUS)
+up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS= KAFKA=host:port)
+	$(if $(KAFKA),COMPUTE_KAFKA=$(KAFKA)) $(BIN)/python -m compute_platform.main --port $(PORT) --data $(DATA) --fake-gpus $(FAKE_GPUS)
 
 kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFKA_PORT=)
 	$(BIN)/python -m tests.real_kafka --port $(KAFKA_PORT)

@@ -12,7 +12,9 @@ from infra.cloudevents import Received, Stranger, received
 from infra.kafka import Cell
 from infra.partition import REQUEST_MS, Partition
 
-POLL_RECORDS = 5_000
+POLL_RECORDS = 1_000
+"""What is kept at most beside a fetch: it bounds the memory of a slow reader."""
+FETCH_BYTES = 2 << 20
 PROBE_BYTES = 1
 """While looking for a position one batch is enough; the brokers never send less."""
 
@@ -29,7 +31,7 @@ class KafkaStream:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._consumer = cell.consumer()
+        self._consumer = cell.consumer(FETCH_BYTES)
         self._given = -1  # the position after which `_ready` goes on; -1: not placed yet
         self._last = -1  # the position of the newest of `_ready`
         self._ready: list[Received] = []
@@ -41,6 +43,8 @@ class KafkaStream:
             self._place(after)
         if not self._ready:
             self._poll(0.0)
+        if not self._ready:
+            self._check_gap()
         some = self._ready[:limit]
         found = [event.recorded() for event in some]
         if some:
@@ -80,8 +84,6 @@ class KafkaStream:
                     self._take(received(record.headers, record.value, self._cell.source))
                 except Stranger as error:
                     log.warning("%s offset %d passed over: %s", here.topic, record.offset, error)
-            if self._gap is not None and self._consumer.position(here) >= self._gap[1]:
-                self._refuse(self._gap[0])
 
     def _take(self, event: Received) -> None:
         """Keep an event that comes next; drop a repeat; remember one with others missing before.
@@ -99,7 +101,13 @@ class KafkaStream:
             end = self._consumer.end_offsets([here], timeout_ms=REQUEST_MS)[here]
             self._gap = event, end
 
-    def _refuse(self, event: Received) -> None:
+    def _check_gap(self) -> None:
+        if self._gap is None:
+            return
+        event, end = self._gap
+        with self._cell.reaching():
+            if self._consumer.position(self._cell.partition) < end:
+                return
         self._given = -1
         raise Conflict(
             "log_gap",

@@ -7,6 +7,7 @@ as processes of their own, and starts each again when it ends.
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import signal
 import socket
@@ -185,7 +186,7 @@ def _run(
         keep_database()
         for child in running:
             child.keep()
-        if not told and _answers(options.host, options.port):
+        if not told and _takes(options.host, options.port, token):
             told = True
             print(f"export COMPUTE_URL=http://{options.host}:{options.port}")
             print(f"export COMPUTE_TOKEN={token}")
@@ -194,10 +195,16 @@ def _run(
     print("stopping", flush=True)
 
 
-def _answers(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex((host, port)) == 0
+def _takes(host: str, port: int, token: str) -> bool:
+    """Whether the API answers and knows the token, which it learns from a read model."""
+    api = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        api.request("GET", "/api/v1/whoami", headers={"Authorization": f"Bearer {token}"})
+        return api.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        api.close()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -16,6 +17,8 @@ class Settings(BaseSettings):
     """A Postgres DSN; empty only where `infra.local` starts the embedded server."""
     kafka: str = ""
     """Kafka's host:port, or several separated by commas; without it, no Kafka."""
+    follow: Literal["postgres", "kafka"] = "postgres"
+    """Where projector and scheduler read the log: itself, or its copy on Kafka."""
     cell: str = "main"
     """The cell's name, as it appears in its Kafka topic."""
     host: str = "127.0.0.1"

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Protocol
 
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
@@ -21,6 +22,7 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
+from processors.stream import EventStream
 from processors.watch import PostgresWatch
 from projections.tables import prepare
 
@@ -28,11 +30,28 @@ RETRY_SECONDS = 0.5
 log = logging.getLogger("processors")
 
 
+class Stream(EventStream, Protocol):
+    """A way to follow the log that holds connections."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+def follow(settings: Settings, store: Store) -> Stream:
+    """The log as the settings say to read it."""
+    if settings.follow == "postgres":
+        return PostgresStream(store, Bell(settings.database_url))
+    from infra.kafka import cell_of  # here: without Kafka no client is loaded
+    from infra.kafka_stream import KafkaStream
+
+    return KafkaStream(cell_of(settings))
+
+
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
     dsn = settings.database_url
     store, connection = Store(dsn), projector.connect(dsn)
-    stream = PostgresStream(store, Bell(dsn))
+    stream = follow(settings, store)
     try:
         prepare(connection)
         projector.Projector(connection, stream).run()
@@ -46,7 +65,7 @@ def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
     dsn = settings.database_url
     store = Store(dsn)
-    stream = PostgresStream(store, Bell(dsn))
+    stream = follow(settings, store)
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
@@ -145,7 +164,7 @@ def main(names: list[str]) -> None:
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
     names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
-    if "relay" in names:
+    if "relay" in names or settings.follow == "kafka":
         _check_kafka(settings)
     for name in names:
         threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()

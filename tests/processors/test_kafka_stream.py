@@ -147,7 +147,7 @@ def test_records_of_others_are_passed_over(
     expected = []
     for number in range(5):
         producer.send(cell.topic, b"hello", b"key", [("ce_source", b"/elsewhere")], 0)
-        producer.send(cell.topic, None, None, [], 0)
+        producer.send(cell.topic, None, b"key", [], 0)
         producer.flush()
         expected += add(store, number, 1)
         relay_all(store, dsn, cell)
