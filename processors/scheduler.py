@@ -39,6 +39,9 @@ class Scheduler:
         self._stream = stream
         self._epoch = epoch
         self._now = now
+        self._recorded = store.head()
+        """What a leader has decided up to here is in the log; a stream may be behind that."""
+        self._due = False
         self.snapshot = Snapshot()
 
     def run(self) -> None:
@@ -50,20 +53,27 @@ class Scheduler:
     def cycle(self) -> bool:
         """One cycle; whether it decided anything.
 
-        1. follow the log to its end, so that the snapshot is whole;
+        1. follow the log, at least to what this leader and those before it recorded: whoever
+           decided without that would give away twice what is free once;
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
         3. plan and append the decisions.
         A rival's write makes its transaction fail as a whole; the next cycle sees it and decides
         anew.
         """
-        changed = self._follow()
-        if not changed:
+        self._due |= self._follow()
+        if not self._due or self._behind():
             return False
         while self._append(self._conclusions()):
             self._follow()
+            if self._behind():
+                return True
+        self._due = False
         self._append(self._decisions(plan(self.snapshot)))
         return True
+
+    def _behind(self) -> bool:
+        return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
         changed = False
@@ -134,7 +144,8 @@ class Scheduler:
         recorded = False
         for chunk in _chunks(decisions):
             try:
-                self._store.append(chunk, epoch=self._epoch)
+                appended = self._store.append(chunk, epoch=self._epoch)
+                self._recorded = max([self._recorded, *(r.position for r in appended[-1:])])
                 recorded = True
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
