@@ -69,7 +69,8 @@ class Scheduler:
             if self._behind():
                 return True
         self._due = False
-        self._append(self._decisions(plan(self.snapshot)))
+        now = self._now()
+        self._append(self._decisions(plan(self.snapshot, now), now))
         return True
 
     def _behind(self) -> bool:
@@ -95,8 +96,7 @@ class Scheduler:
             self._change("job", found.job.id, found.job_events, meta),
         ]
 
-    def _decisions(self, made: Plan) -> list[Decision]:
-        now = self._now()
+    def _decisions(self, made: Plan, now: int) -> list[Decision]:
         decisions = [self._placement(placement) for placement in made.placements]
         for preemption in made.preemptions:
             victim = self.snapshot.jobs[preemption.victim]

@@ -52,9 +52,10 @@ class Plan:
     waits: list[Wait] = field(default_factory=list)
 
 
-def plan(snapshot: Snapshot) -> Plan:
+def plan(snapshot: Snapshot, now: int) -> Plan:
     """Decide for every queued job, by priority and then time in the queue.
 
+    `now` is store time in microseconds since the epoch; nothing else of the clock is known here.
     For each job in order:
     1. over its project's quota: it waits;
     2. its whole gang fits: it is placed;
@@ -63,14 +64,15 @@ def plan(snapshot: Snapshot) -> Plan:
     5. else it waits, and jobs behind it may use what it cannot.
     Why those of 5 wait is told last, by what then is free: the next cycle would say the same.
     """
-    return _Cycle(snapshot).run()
+    return _Cycle(snapshot, now).run()
 
 
 class _Cycle:
     """The working state of one cycle. Jobs of one shape fail once, not each anew."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, now: int) -> None:
         self.snapshot = snapshot
+        self.now = now
         self.settings = snapshot.policy.scheduler
         leaving = [job for job in snapshot.jobs.values() if _leaves_for_another(job)]
         self.free = Room.of(snapshot)  # what placements have not taken

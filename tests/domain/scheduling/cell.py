@@ -156,7 +156,7 @@ class Cell:
     def decide(self) -> Plan:
         """One cycle of the scheduler: the plan, recorded."""
         self.conclude()
-        made = plan(self.snapshot)
+        made = plan(self.snapshot, self.now)
         self.carry_out(made)
         return made
 
