@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable
 
-from domain.allocation import allocation as allocations
-from domain.event import Meta
-from domain.job import job as jobs
-from domain.job.events import StopCause
-from domain.job.job import Job
-from domain.scheduling.conclude import Conclusion, conclude, grace_of
-from domain.scheduling.plan import Placement, Plan, plan
+from domain.scheduling.decide import decide
+from domain.scheduling.events import Step
+from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import AllocationId
-from domain.values.time import SECOND
 from infra.recorder import Epoch
-from infra.store import Change, Log, VersionConflict, stream_of
+from infra.store import Log, VersionConflict
 from processors.stream import EventStream
 
 ROLE = "scheduler"
@@ -26,7 +19,6 @@ CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
 
 log = logging.getLogger(__name__)
-Decision = list[Change]
 
 
 class Scheduler:
@@ -58,19 +50,18 @@ class Scheduler:
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
         3. plan and append the decisions.
-        A rival's write makes its transaction fail as a whole; the next cycle sees it and decides
-        anew.
+        Each transaction of decisions begins with its receipt. A rival's write makes a transaction
+        fail as a whole; the next cycle sees it and decides anew.
         """
         self._due |= self._follow()
         if not self._due or self._behind():
             return False
-        while self._append(self._conclusions()):
+        while self._decide(Step.CONCLUDE):
             self._follow()
             if self._behind():
                 return True
         self._due = False
-        now = self._now()
-        self._append(self._decisions(plan(self.snapshot, now), now))
+        self._decide(Step.PLAN)
         return True
 
     def _behind(self) -> bool:
@@ -83,77 +74,19 @@ class Scheduler:
                 changed |= self.snapshot.apply(recorded)
         return changed
 
-    def _conclusions(self) -> list[Decision]:
-        found = [self._conclusion(c) for c in conclude(self.snapshot, self._now())]
-        if not found:
+    def _decide(self, step: Step) -> bool:
+        """Decide one step and append it; whether anything was recorded."""
+        now = self._now()
+        decisions = decide(step, self.snapshot, now)
+        if step is Step.CONCLUDE and not decisions:
             self.snapshot.touched.clear()
-        return found
-
-    def _conclusion(self, found: Conclusion) -> Decision:
-        meta = self._meta(found.job)
-        return [
-            self._change("allocation", found.allocation.id, found.allocation_events, meta),
-            self._change("job", found.job.id, found.job_events, meta),
-        ]
-
-    def _decisions(self, made: Plan, now: int) -> list[Decision]:
-        decisions = [self._placement(placement) for placement in made.placements]
-        for preemption in made.preemptions:
-            victim = self.snapshot.jobs[preemption.victim]
-            deadline = now + grace_of(victim, self.snapshot) * SECOND
-            events = jobs.preempt(victim, StopCause.PRIORITY, preemption.preemptor, deadline)
-            decisions.append([self._change("job", victim.id, events, self._meta(victim))])
-        for wait in made.waits:
-            job = self.snapshot.jobs[wait.job]
-            events = jobs.explain_wait(job, wait.reason)
-            if events:
-                decisions.append([self._change("job", job.id, events, self._meta(job))])
-        return decisions
-
-    def _placement(self, placement: Placement) -> Decision:
-        job = self.snapshot.jobs[placement.job]
-        attempt = job.attempt + 1
-        allocation = AllocationId(f"alloc-{job.id.removeprefix('job-')}-{attempt}")
-        boots = tuple(self.snapshot.nodes[seat.node].node.offer.boot for seat in placement.seats)
-        granted = allocations.grant(
-            allocation,
-            job.id,
-            attempt,
-            placement.seats,
-            boots,
-            job.spec.resources,
-            gpu_model=placement.gpu_model,
-            user=job.submitted_by,
-        )
-        placed = jobs.place(job, allocation, placement.seats, "best_fit")
-        meta = self._meta(job)
-        return [
-            self._change("allocation", allocation, granted, meta),
-            self._change("job", job.id, placed, meta),
-        ]
-
-    def _change(self, kind: str, name: str, events: Sequence[object], meta: Meta) -> Change:
-        stream = stream_of(kind, name)
-        return Change(stream, self.snapshot.versions.get(stream, 0), events, meta)  # type: ignore[arg-type]  # a union of event types
-
-    def _meta(self, job: Job) -> Meta:
-        return Meta(ROLE, f"event:{self.snapshot.position}", job.id, job.spec.project)
-
-    def _append(self, decisions: list[Decision]) -> bool:
-        """Append in chunks; whether anything was recorded."""
         recorded = False
-        for chunk in _chunks(decisions):
+        for changes in with_receipts(step, self.snapshot, now, decisions, CHUNK):
             try:
-                appended = self._store.append(chunk, epoch=self._epoch)
-                self._recorded = max([self._recorded, *(r.position for r in appended[-1:])])
-                recorded = True
+                appended = self._store.append(changes, epoch=self._epoch)
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
                 break
+            self._recorded = max(self._recorded, appended[-1].position)
+            recorded = True
         return recorded
-
-
-def _chunks(decisions: list[Decision]) -> Iterator[Decision]:
-    remaining = iter(decisions)
-    while some := list(islice(remaining, CHUNK)):
-        yield [change for decision in some for change in decision if change.events]

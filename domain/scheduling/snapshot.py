@@ -19,8 +19,12 @@ from domain.policy.events import PolicyEvent
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
+from domain.scheduling.events import Decided
 from domain.values.ids import AllocationId, DeviceId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
+
+RECEIPTS = StreamId("scheduler/main")
+"""The stream of receipts; only the scheduler's leader appends to it."""
 
 
 @dataclass
@@ -86,6 +90,8 @@ class Snapshot:
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
             return True
+        if isinstance(event, Decided):
+            self.versions[recorded.stream] = recorded.version
         return False
 
     def _job(self, stream: StreamId, event: JobEvent) -> bool:
