@@ -20,6 +20,7 @@ from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.logging import configure
 from infra.settings import Settings
+from infra.snapshots import Snapshots
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
 from processors.stream import EventStream
@@ -69,7 +70,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now).run()
+                kept = Snapshots(dsn)
+                scheduler.Scheduler(store, stream, epoch, store.now, kept).run()
     finally:
         stream.close()
         store.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
+
+import psycopg
 
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
@@ -17,15 +20,35 @@ ROLE = "scheduler"
 BATCH = 5000
 CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
+SAVE_EVENTS = 20_000
+"""At least so many events lie between two savings of the state."""
 
 log = logging.getLogger(__name__)
 
 
+class Kept(Protocol):
+    """Where the folded state is kept, so that a take-over need not read all of the log."""
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep the state as it is."""
+
+    def newest(self, most: int) -> Snapshot:
+        """The newest state kept for a position up to `most`, else the empty one."""
+
+
 class Scheduler:
-    """One leader's working life. Its snapshot is rebuilt from the log when it takes over."""
+    """One leader's working life. Its snapshot is folded from the log when it takes over.
+
+    With `kept` it begins from the state kept there, and keeps its own now and then.
+    """
 
     def __init__(
-        self, store: Log, stream: EventStream, epoch: Epoch, now: Callable[[], int]
+        self,
+        store: Log,
+        stream: EventStream,
+        epoch: Epoch,
+        now: Callable[[], int],
+        kept: Kept | None = None,
     ) -> None:
         self._store = store
         self._stream = stream
@@ -33,13 +56,17 @@ class Scheduler:
         self._now = now
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
-        self._due = False
-        self.snapshot = Snapshot()
+        self._kept = kept
+        self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
+        self._unsaved = 0
+        self._due = self.snapshot.position > 0  # what was kept may hold what is to be decided
 
     def run(self) -> None:
         """Follow the log for ever; StaleWriter ends it when another leader took over."""
         while True:
-            if not self.cycle():
+            busy = self.cycle()
+            self.save(busy)
+            if not busy:
                 self._stream.wait(1.0)
 
     def cycle(self) -> bool:
@@ -64,12 +91,27 @@ class Scheduler:
         self._decide(Step.PLAN)
         return True
 
+    def save(self, busy: bool = False) -> None:
+        """Keep the state, once enough events came since it was last kept; later while `busy`.
+
+        What that costs grows with the jobs that live, so it is done less often the more there are.
+        """
+        enough = max(SAVE_EVENTS, 2 * len(self.snapshot.jobs)) * (4 if busy else 1)
+        if self._kept is None or self._unsaved < enough:
+            return
+        self._unsaved = 0
+        try:
+            self._kept.save(self.snapshot)
+        except psycopg.Error as error:
+            log.warning("the state could not be kept: %s", error)
+
     def _behind(self) -> bool:
         return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
         changed = False
         while batch := self._stream.read(self.snapshot.position, BATCH):
+            self._unsaved += len(batch)
             for recorded in batch:
                 changed |= self.snapshot.apply(recorded)
         return changed

@@ -25,6 +25,8 @@ from domain.values.resources import NOTHING, Resources
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
+FOLD = 1
+"""Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
 @dataclass
