@@ -97,7 +97,7 @@ class Scheduler:
         What that costs grows with the jobs that live, so it is done less often the more there are.
         """
         enough = max(SAVE_EVENTS, 2 * len(self.snapshot.jobs)) * (4 if busy else 1)
-        if self._kept is None or self._unsaved < enough:
+        if self._kept is None or self._unsaved < enough or self._behind():
             return
         self._unsaved = 0
         try:
