@@ -1,0 +1,53 @@
+"""What a plan means for each queued job, in the order of the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.scheduling.plan import plan
+from domain.scheduling.reason import WaitReason
+from domain.scheduling.snapshot import Snapshot, order_key
+from domain.values.ids import JobId, NodeId, ProjectId
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A queued job and what is decided about it: the nodes it gets, or why it waits.
+
+    `asks` are the jobs of lower priority that are asked to make room for it.
+    """
+
+    place: int
+    job: JobId
+    name: str
+    project: ProjectId
+    priority: int
+    queued_since: int
+    nodes: tuple[NodeId, ...] = ()
+    waits: WaitReason | None = None
+    asks: tuple[JobId, ...] = ()
+
+
+def outcomes(snapshot: Snapshot, now: int) -> list[Outcome]:
+    """What a cycle decides at `now` about every queued job."""
+    made = plan(snapshot, now)
+    placed = {each.job: tuple(seat.node for seat in each.seats) for each in made.placements}
+    waits = {each.job: each.reason for each in made.waits}
+    asks: dict[JobId, list[JobId]] = {}
+    for each in made.preemptions:
+        asks.setdefault(each.preemptor, []).append(each.victim)
+    queue = sorted((snapshot.jobs[job] for job in snapshot.queued), key=order_key)
+    return [
+        Outcome(
+            place,
+            job.id,
+            job.spec.name,
+            job.spec.project,
+            job.priority,
+            job.queued_since,
+            placed.get(job.id, ()),
+            waits.get(job.id),
+            tuple(asks.get(job.id, ())),
+        )
+        for place, job in enumerate(queue, start=1)
+    ]
