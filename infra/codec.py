@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
-import domain.scheduling.events  # noqa: F401  # whoever reads a log meets receipts
+import domain.allocation.events
+import domain.checkpoint.events
+import domain.job.events
+import domain.node.events
+import domain.policy.events
+import domain.project.events
+import domain.scheduling.events
+import domain.token.events  # noqa: F401  # whoever reads a log meets all of them
 from domain import event as domain_event
 from domain.event import Event, Meta, Recorded, StreamId
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FINE = 0
 OTHER_END = 1  # `wait --for=X`: the job ended well, but never came to X
+DIFFERENT = 1  # `audit replay`: a decision did not come out again
 USAGE = 2
 REFUSED = 65
 NOT_FOUND = 66
@@ -27,7 +28,7 @@ INTERRUPTED = 130
 
 TABLE = {
     FINE: "fine; for run and wait: the job succeeded",
-    OTHER_END: "wait --for: the job ended well, but never came to that phase",
+    OTHER_END: "wait --for: the job never came to that phase; audit replay: a difference",
     USAGE: "wrong usage, or no address or token given",
     REFUSED: "refused by the server (conflict, invalid field, quota)",
     NOT_FOUND: "no such thing, or not visible to you",

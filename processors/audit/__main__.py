@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from domain.errors import Invalid, Refusal
+from domain.errors import Conflict, Invalid, Refusal
 from infra.codec import UnknownEvent, to_builtins
 from infra.settings import Settings
 from infra.snapshots import Snapshots
@@ -81,7 +81,7 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _teller(head: int) -> Tell:
-    last = 0.0
+    last = time.monotonic()  # what is refused soon is refused before a word is said
 
     def tell(position: int) -> None:
         nonlocal last
@@ -90,6 +90,13 @@ def _teller(head: int) -> Tell:
             _say({"progress": position, "of": head})
 
     return tell
+
+
+def _refuse(refusal: Refusal) -> int:
+    field = refusal.facts.get("field", "")
+    facts = {"code": refusal.code, "detail": refusal.detail, "field": field}
+    _say({"refusal": {"kind": type(refusal).__name__, **facts}})
+    return 1
 
 
 def main(kind: str) -> int:
@@ -101,14 +108,9 @@ def main(kind: str) -> int:
         with closing(Store(dsn, pool_size=2)) as store:
             result = KINDS[kind](store, Snapshots(dsn), asked, _teller(store.head()))
     except Refusal as refusal:
-        field = refusal.facts.get("field", "")
-        facts = {"code": refusal.code, "detail": refusal.detail, "field": field}
-        _say({"refusal": {"kind": type(refusal).__name__, **facts}})
-        return 1
+        return _refuse(refusal)
     except UnknownEvent as error:
-        facts = {"code": "unreadable_event", "detail": str(error), "field": ""}
-        _say({"refusal": {"kind": "Conflict", **facts}})
-        return 1
+        return _refuse(Conflict("unreadable_event", str(error)))
     _say({"result": result})
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.cli.audits import ANSWERS
 from tests.cli.cell import NOW, SHORT_OF_GPUS, SUBMITTED, Cell, Refused
 
 Answer = tuple[int, dict[str, Any]]
@@ -83,6 +84,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return _node(cell, rest, body)
         case _, ["views", *rest]:
             return _views(cell, rest)
+        case "POST", ["audit", kind]:
+            return 200, cell.documents.get("audit", {"result": ANSWERS[kind]})
         case _, ["projects" | "tokens" | "policy", *_]:
             return _access(cell, method, path, body)
     return _small(path)

@@ -35,6 +35,9 @@ CASES = {
     "prices": ["policy", "show", "prices"],
     "events": ["events"],
     "views": ["admin", "views"],
+    "audit-replay": ["audit", "replay"],
+    "audit-explain": ["audit", "explain", "gpt-large"],
+    "audit-whatif": ["audit", "whatif"],
 }
 
 
