@@ -55,14 +55,11 @@ class Horizon:
 
         `base` is what is free without any hold once jobs that were asked to leave have left.
         """
-        room = base.fork()
-        for earlier in self.holds:
-            room.take(earlier.found.seats, earlier.demand)
         steps = self._steps()
-        number = self._first(len(steps), lambda n: self._fits(demand, room, steps[:n]))
+        number = self._first(len(steps), lambda n: self._fits(demand, base, steps[:n]))
         if number is None:
             return None
-        later = _after(room, steps[:number])
+        later = self._after(base, steps[:number])
         found = place(demand, later, self._score)
         assert found is not None, "it was tried"
         start = steps[number - 1][0] if number else self._now
@@ -92,7 +89,19 @@ class Horizon:
         return sorted([*self._releases, *ends], key=lambda pair: pair[0])
 
     def _fits(self, demand: Demand, room: Room, steps: list[tuple[int, Allocation | Hold]]) -> bool:
-        return place(demand, _after(room, steps), self._score) is not None
+        return place(demand, self._after(room, steps), self._score) is not None
+
+    def _after(self, room: Room, steps: list[tuple[int, Allocation | Hold]]) -> Room:
+        """The room once these have left, beside the holds that have not."""
+        after = room.fork()
+        ended = [freed for _, freed in steps if isinstance(freed, Hold)]
+        for _, freed in steps:
+            if isinstance(freed, Allocation):
+                after.give_back(freed)
+        for held in self.holds:  # last: some of what they will hold is only there now
+            if held not in ended:
+                after.take(held.found.seats, held.demand)
+        return after
 
     @staticmethod
     def _first(steps: int, fits: Callable[[int], bool]) -> int | None:
@@ -104,16 +113,6 @@ class Horizon:
             middle = (low + high) // 2
             low, high = (low, middle) if fits(middle) else (middle, high)
         return high
-
-
-def _after(room: Room, steps: list[tuple[int, Allocation | Hold]]) -> Room:
-    after = room.fork()
-    for _, freed in steps:
-        if isinstance(freed, Allocation):
-            after.give_back(freed)
-        else:
-            after.return_seats(freed.found.seats, freed.demand)
-    return after
 
 
 def expected_end(job: Job, now: int) -> int | None:
