@@ -60,13 +60,14 @@ class Plan:
     """The decisions of a cycle, in the order they were made.
 
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named.
+    all of them were named. `starts` are those held for jobs that wait (microseconds).
     """
 
     placements: list[Placement] = field(default_factory=list)
     preemptions: list[Preemption] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     more: bool = False
+    starts: dict[JobId, int] = field(default_factory=dict)
 
 
 def plan(snapshot: Snapshot, now: int) -> Plan:
@@ -220,6 +221,7 @@ class _Cycle:
             hold = self.horizon.hold(job, demand, self.later)
             if hold is not None:
                 self.holds[job.id] = hold
+                self.plan.starts[job.id] = hold.start
 
     def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> None:
         held = job.spec.resources * len(found.seats)

@@ -84,6 +84,13 @@ class Room:
                 space = self._mine(seat.node)
                 space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
 
+    def give_back_seats(self, seats: Iterable[Seat], demand: Demand) -> None:
+        """Count seats that were given away in this cycle as free again."""
+        for seat in seats:
+            if seat.node in self.spaces:
+                space = self._mine(seat.node)
+                space.give_back(seat.devices, demand.per_seat, demand.where.exclusive)
+
     def _mine(self, node_id: NodeId) -> Space:
         if node_id not in self._own:
             self.spaces[node_id] = self.spaces[node_id].copy()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from domain.job.transitions import PLACED, Phase
 from domain.policy.events import Backfill, Order
+from domain.scheduling.plan import plan
 from domain.scheduling.reason import WaitCode
 from domain.values.ids import JobId
 from domain.values.time import SECOND
@@ -133,9 +134,9 @@ def test_with_exact_estimates_no_held_start_is_ever_missed(
         waiting = [job for job in stage.in_phase(Phase.QUEUED) if is_possible(stage, job)]
         if waiting:
             first = min(waiting, key=lambda job: (stage.job(job).queued_since, job))
-            starts = stage.why(str(first)).starts_at
-            if starts is not None:
-                promised.setdefault(str(first), starts)
+            starts = plan(stage.snapshot, stage.now).starts
+            if first in starts:
+                promised.setdefault(str(first), starts[first])
     left = stage.in_phase(Phase.QUEUED)
     assert all(stage.why(str(job)).code is WaitCode.NEVER_FITS for job in left)
     assert not stage.in_phase(*PLACED)
