@@ -66,9 +66,7 @@ def simulate(
     else:
         while machine.step():
             running = list(machine.running.values())
-            for job in starts(
-                machine.waiting, running, machine.free, machine.now, order, backfill
-            ):
+            for job in starts(machine.waiting, running, machine.free, machine.now, order, backfill):
                 machine.start(job)
     return machine.outcome()
 

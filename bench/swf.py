@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[Row]:
-    """Means over the windows: slowdown, utilisation, longest wait; ratios to FCFS without backfill."""
+    """Means over the windows: slowdown, utilisation, longest wait; against plain FCFS."""
     jobs = read_swf(options.file)
     outcomes, base = [], []
     for first in _windows(options.windows, len(jobs)):
@@ -49,7 +49,9 @@ def _rows(name: str, found: list[Outcome], against: str, base: list[Outcome]) ->
         ]
 
     return [
-        Row(f"{name}.{what}", value, unit, len(found), value / max(other, 1e-9), f"{against}.{what}")
+        Row(
+            f"{name}.{what}", value, unit, len(found), value / max(other, 1e-9), f"{against}.{what}"
+        )
         for (what, value, unit), (_, other, _) in zip(figures(found), figures(base), strict=True)
     ]
 
