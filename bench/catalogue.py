@@ -13,6 +13,8 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "swf": "bounded slowdown of batch windows by order and backfill",
+    "philly": "completion times and waits on the Philly jobs against FIFO",
 }
 
 

@@ -13,7 +13,7 @@ from domain.scheduling.backfill import (
     reference,
     strict,
 )
-from domain.scheduling.order import ORDERS, Claim
+from domain.scheduling.order import ORDERS, Backlog, Claim
 from domain.scheduling.profile import Amount, Profile
 
 BACKFILLS = ("none", "reference", "easy", "conservative")
@@ -22,7 +22,8 @@ BACKFILLS = ("none", "reference", "easy", "conservative")
 class PoolEngine:
     """Runs jobs in one pool of `capacity`; jobs that ask for more than that are refused.
 
-    With `committed` the head stays the head until it starts, as in the reference mode.
+    With `committed` the head stays the head until it starts, as in the reference mode. `bounded` gives
+    every claim a due time by `Backlog`, measured in the last resource.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class PoolEngine:
         *,
         depth: int = 1,
         committed: bool = False,
+        bounded: bool = False,
     ) -> None:
+        self.backlog = Backlog(capacity[-1]) if bounded else None
         self.capacity = capacity
         self.order = ORDERS[order]
         self.backfill = backfill
@@ -48,10 +51,9 @@ class PoolEngine:
     def arrive(self, job: TraceJob) -> None:
         if any(want > have for want, have in zip(job.amount, self.capacity, strict=True)):
             raise SystemExit(f"job {job.name} asks for {job.amount} of {self.capacity}")
-        self.jobs[job.name] = job
-        self.waiting[job.name] = Claim(
-            job.name, job.amount, job.estimate, job.submitted, job.size
-        )
+        due = self.backlog.due(job.submitted, job.size * job.estimate) if self.backlog else None
+        claim = Claim(job.name, job.amount, job.estimate, job.submitted, job.size, due)
+        self.jobs[job.name], self.waiting[job.name] = job, claim
 
     def finish(self, job: TraceJob, now: int) -> None:  # noqa: ARG002 - the port tells the time
         del self.running[job.name]

@@ -80,3 +80,25 @@ ORDERS: MappingProxyType[str, Order] = MappingProxyType(
     {"fcfs": fcfs, "sjf": sjf, "f1": f1, "saf": saf, "default": aged_area}
 )
 """Every order by its name."""
+
+
+class Backlog:
+    """When plain FIFO would start each job: the bound on how long the default may overtake it.
+
+    A fluid FIFO that keeps `capacity` busy serves what came before first: a job is due when all
+    of that would be done. No real FIFO is earlier, for it also loses to fragmentation. What is
+    due goes first come, first served, so overtaking only reorders what FIFO makes wait anyhow.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._work = 0  # size times time that came and would not be done by `_at`
+        self._at = 0
+
+    def due(self, submitted: int, area: int) -> int:
+        """When a job that comes now is due; `area` is counted for those after it."""
+        self._work = max(self._work - (submitted - self._at) * self.capacity, 0)
+        self._at = submitted
+        found = submitted + self._work // self.capacity
+        self._work += area
+        return found
