@@ -25,6 +25,7 @@ class GangEngine:
         self.per_node = per_node
         self.free = [per_node] * nodes
         self.order = ORDERS[order]
+        self.in_turn = order == "fcfs"  # `waiting` is in that order already
         self.fill = fill
         self.backlog = Backlog(nodes * per_node) if bounded else None
         self.waiting: dict[str, Claim] = {}
@@ -46,7 +47,7 @@ class GangEngine:
     def decide(self, now: int) -> Iterable[tuple[TraceJob, str]]:
         started = []
         while self.waiting and any(self.free):
-            head = min(self.waiting.values(), key=lambda claim: self.order(claim, now))
+            head = self._head(now)
             seats = fit(self.free, head.size, self.per_node)
             if seats is None:
                 if self.fill:
@@ -55,12 +56,20 @@ class GangEngine:
             started.append(self._start(head, seats, now))
         return [(job, "start") for job in started]
 
+    def _head(self, now: int) -> Claim:
+        if self.in_turn:
+            return next(iter(self.waiting.values()))
+        return min(self.waiting.values(), key=lambda claim: self.order(claim, now))
+
+    def _sorted(self, claims: list[Claim], now: int) -> list[Claim]:
+        return claims if self.in_turn else sorted(claims, key=lambda c: self.order(c, now))
+
     def _fill(self, head: Claim, now: int) -> list[TraceJob]:
         shadow, kept = self._hold(head, now)
         left = sum(self.free)
         others = [claim for claim in self.waiting.values() if claim.size <= left]
         started = []
-        for claim in sorted(others, key=lambda claim: self.order(claim, now)):
+        for claim in self._sorted(others, now):
             if claim is head or claim.size > left:
                 continue
             seats = fit(self.free, claim.size, self.per_node, kept)
@@ -69,6 +78,8 @@ class GangEngine:
             if seats is not None:
                 started.append(self._start(claim, seats, now))
                 left -= claim.size
+                if not left:
+                    break
         return started
 
     def _hold(self, head: Claim, now: int) -> tuple[int, frozenset[int]]:

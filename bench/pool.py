@@ -22,8 +22,8 @@ BACKFILLS = ("none", "reference", "easy", "conservative")
 class PoolEngine:
     """Runs jobs in one pool of `capacity`; jobs that ask for more than that are refused.
 
-    With `committed` the head stays the head until it starts, as in the reference mode. `bounded` gives
-    every claim a due time by `Backlog`, measured in the last resource.
+    With `committed` the head stays the head until it starts, as in the reference mode.
+    `bounded` gives every claim a due time by `Backlog`, measured in the last resource.
     """
 
     def __init__(

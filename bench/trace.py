@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from domain.scheduling.profile import Amount
@@ -54,8 +54,8 @@ def read_philly(path: Path) -> list[TraceJob]:
     found = []
     for number, row in enumerate(_rows(path, "timestamp", "duration", "num_gpus", "cluster"), 2):
         try:
-            when = datetime.strptime(row["timestamp"], "%Y-%m-%d %H:%M:%S")
-            submitted = int(when.replace(tzinfo=timezone.utc).timestamp())
+            when = datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC)
+            submitted = int(when.timestamp())
             run, gpus = int(float(row["duration"])), int(row["num_gpus"])
         except (ValueError, OverflowError) as wrong:
             raise SystemExit(f"{path}:{number}: {wrong}") from None
