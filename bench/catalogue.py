@@ -13,6 +13,9 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "swf": "bounded slowdown of batch windows by order and backfill",
+    "simulate": "a trace through the scheduling core or the whole planner, with pictures",
+    "philly": "completion times and waits on the Philly jobs against FIFO",
 }
 
 
