@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from domain.event import Recorded
 from infra.kafka import Cell
 from projections.catalogue import VIEWS
 from tests.processors.kafka_cell import add, cell_on
@@ -85,7 +86,7 @@ class FaultyKafka:
 
     def check(self) -> None:
         """Every read model is, row by row, the fold of the log, which has every job submitted."""
-        log = []
+        log: list[Recorded] = []
         while some := self.cell.store.read(log[-1].position if log else 0, READ):
             log += some
         expected = folded(log)
