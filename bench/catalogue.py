@@ -14,6 +14,7 @@ BENCHES = {
     "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "swf": "bounded slowdown of a batch trace by order and backfill, beside FCFS",
 }
 
 
