@@ -28,6 +28,7 @@ from api import (
 from api.cell import Cell
 from api.command import Replay, answer
 from api.edge import Edge
+from infra import asyncapi
 from infra.settings import Settings
 
 PREFIX = "/api/v1"
@@ -69,6 +70,13 @@ def create_app(settings: Settings) -> FastAPI:
         """Whether the database answers; needs no token."""
         request.app.state.cell.store.now()
         return Health(status="ok")
+
+    events = asyncapi.text()
+
+    @app.get(f"{PREFIX}/asyncapi.json", include_in_schema=False)
+    def asyncapi_document() -> Response:
+        """The events on Kafka; needs no token, as the OpenAPI document."""
+        return Response(events, media_type="application/json")
 
     @app.exception_handler(Replay)
     async def replay(_request: Request, found: Replay) -> Response:
