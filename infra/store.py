@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, PersistenceError
 
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
-from infra.codec import from_stored, to_stored
+from infra.codec import FAULTS, UnknownEvent, from_stored, poison, to_stored
 from infra.commits import GroupCommit
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
@@ -99,10 +99,13 @@ class Log(ABC):
     def load(
         self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
     ) -> tuple[State, int]:
-        """An aggregate's state and version."""
+        """An aggregate's state and version; UnknownEvent where its stream cannot be folded."""
         state, version = initial, 0
         for recorded in self.stream(stream):
-            state = evolve(state, cast(AnyEvent, recorded.event))
+            try:
+                state = evolve(state, cast(AnyEvent, recorded.event))
+            except FAULTS as error:
+                raise UnknownEvent(poison(recorded, error)) from error
             version = recorded.version
         return state, version
 

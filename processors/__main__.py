@@ -22,11 +22,15 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
+from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
 from processors.watch import PostgresWatch
 from projections.tables import prepare
 
 RETRY_SECONDS = 0.5
+LONGEST_SECONDS = 4.0
+SOUND_SECONDS = 10.0
+"""Who ran as long as this before it failed is started at once again."""
 log = logging.getLogger("processors")
 
 
@@ -64,14 +68,16 @@ def run_projector(settings: Settings) -> None:
 def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
     dsn = settings.database_url
-    store = Store(dsn)
+    store, connection = Store(dsn), projector.connect(dsn)
     stream = follow(settings, store)
+    ward = PostgresQuarantine(connection, scheduler.ROLE)
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now).run()
+                scheduler.Scheduler(store, stream, epoch, store.now, ward).run()
     finally:
         stream.close()
+        connection.close()
         store.close()
 
 
@@ -132,17 +138,23 @@ PROCESSES: dict[str, Callable[[Settings], None]] = {
 
 
 def supervise(name: str, settings: Settings) -> None:
-    """Run one process for ever."""
+    """Run one process for ever; one that fails again and again is started less often."""
+    pause = RETRY_SECONDS
     while True:
+        began = time.monotonic()
         try:
             PROCESSES[name](settings)
+            pause = RETRY_SECONDS
         except StaleWriter:
             log.warning("%s: another leader took over", name)
         except Refusal as refusal:
             log.warning("%s: %s", name, refusal)
         except Exception:  # a failure of any kind must not end the supervision
             log.exception("%s failed and starts anew", name)
-        time.sleep(RETRY_SECONDS)  # also the pace at which a follower asks for the leadership
+        if time.monotonic() - began > SOUND_SECONDS:
+            pause = RETRY_SECONDS
+        time.sleep(pause)  # also the pace at which a follower asks for the leadership
+        pause = min(2 * pause, LONGEST_SECONDS)
 
 
 def _check_kafka(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -10,6 +10,8 @@ from psycopg.rows import dict_row
 
 from domain.errors import Conflict
 from domain.event import Recorded
+from infra.codec import UnknownEvent
+from processors.isolate import Isolated, is_poison
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
 from projections.view import Key, View
@@ -32,7 +34,10 @@ class RemadeView(Conflict):
 
 
 class Projector:
-    """Brings all views forward, batch by batch. More than one at a time is safe, if useless."""
+    """Brings all views forward, batch by batch. More than one at a time is safe, if useless.
+
+    An event that a view cannot take goes to quarantine with its stream (processors/isolate.py).
+    """
 
     def __init__(
         self, connection: Connection, stream: EventStream, views: Sequence[View[Any]] = VIEWS
@@ -40,21 +45,35 @@ class Projector:
         self._connection = connection
         self._stream = stream
         self._views = views
+        self._isolated = Isolated(connection, views, project)
 
     def step(self) -> int:
         """Project one batch; returns how many events it held."""
         behind = min(self._positions("").values())
-        batch = self._stream.read(behind, BATCH)
+        try:
+            batch = self._stream.read(behind, BATCH)
+        except UnknownEvent as unreadable:
+            bad = unreadable.poison
+            self._bring(behind, bad.position, lambda at: self._isolated.refuse(bad, at))
+            return 1
         if batch:
-            with self._connection.transaction():
-                positions = self._positions(" ORDER BY view FOR UPDATE")
-                if min(positions.values()) < behind:  # a view began anew: it needs what is before
-                    return len(batch)
-                for view in self._views:
-                    fresh = [r for r in batch if r.position > positions[view.name]]
-                    project(self._connection, view, fresh)
-                self._advance(batch[-1].position)
+            last = batch[-1].position
+            try:
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at))
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at, careful=True))
         return len(batch)
+
+    def _bring(self, behind: int, last: int, fold: Callable[[dict[str, int]], None]) -> None:
+        """Fold and bring the positions to `last`, in one transaction."""
+        with self._connection.transaction():
+            positions = self._positions(" ORDER BY view FOR UPDATE")
+            if min(positions.values()) < behind:  # a view began anew: it needs what is before
+                return
+            fold(positions)
+            self._advance(last)
 
     def run(self) -> None:
         """Follow the log for ever."""

@@ -55,6 +55,7 @@ class Snapshot:
 
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
     optimistic appends. `touched` are allocations that changed since it was last cleared.
+    `held_out` are streams whose events are not taken in any more (`domain/scheduling/holdout`).
     """
 
     position: int = 0
@@ -67,10 +68,13 @@ class Snapshot:
     used: dict[ProjectId, Resources] = field(default_factory=dict)
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
+    held_out: set[StreamId] = field(default_factory=set)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
         self.position = recorded.position
+        if recorded.stream in self.held_out:
+            return False
         event = recorded.event
         if isinstance(event, JobEvent):
             self.versions[recorded.stream] = recorded.version
@@ -110,6 +114,8 @@ class Snapshot:
         project = ProjectId(recorded.meta.project or "")
         total = allocation.per_seat * len(allocation.seats)
         if isinstance(event, Granted):
+            if allocation.job not in self.jobs:
+                raise LookupError(f"it is granted to {allocation.job}, which was not read")
             self.used[project] = self.used.get(project, NOTHING) + total
             self._hold(allocation)
         if isinstance(event, Released):
