@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -21,6 +21,7 @@ from api import (
     policy,
     problems,
     projects,
+    quarantine,
     tokens,
     usage,
     views,
@@ -28,16 +29,34 @@ from api import (
 from api.cell import Cell
 from api.command import Replay, answer
 from api.edge import Edge
+from infra import quarantine as quarantine_table
 from infra.settings import Settings
 
 PREFIX = "/api/v1"
-MODULES = (jobs, history, output, cluster, projects, usage, policy, log, views, tokens, agents)
+MODULES = (
+    jobs,
+    history,
+    output,
+    cluster,
+    projects,
+    usage,
+    policy,
+    log,
+    views,
+    quarantine,
+    tokens,
+    agents,
+)
 
 
 class Health(BaseModel):
-    """Whether commands are taken: `ok` or `unavailable`."""
+    """Whether commands are taken: `ok`, or `read_only` while the database's disk is nearly full.
 
-    status: str
+    `quarantined` counts the streams that consumers hold back (`GET /quarantine`).
+    """
+
+    status: Literal["ok", "read_only"]
+    quarantined: int
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -66,9 +85,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get(f"{PREFIX}/health", tags=["health"])
     def health(request: Request) -> Health:
-        """Whether the database answers; needs no token."""
-        request.app.state.cell.store.now()
-        return Health(status="ok")
+        """Whether the database answers, and takes commands; needs no token."""
+        cell: Cell = request.app.state.cell
+        with cell.connection() as connection:
+            held = sum(quarantine_table.counts(connection).values())
+        return Health(status="read_only" if cell.space.short() else "ok", quarantined=held)
 
     @app.exception_handler(Replay)
     async def replay(_request: Request, found: Replay) -> Response:

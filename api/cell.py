@@ -17,6 +17,7 @@ from domain.errors import Invalid, Unavailable
 from infra.pools import check
 from infra.recorder import ANSWER_SECONDS, RECONNECT_SECONDS
 from infra.settings import Settings
+from infra.space import Space
 from infra.store import Store
 from projections.tables import prepare
 
@@ -42,6 +43,9 @@ class Cell:
         )
         with self.connection() as connection:
             prepare(connection)
+        self.space = Space(
+            settings.database_folder, settings.database_reserve_bytes, self.connection
+        )
         self.views = Watch(settings.database_url, "views")
         self.logs = Watch(settings.database_url, "job_logs")
 
