@@ -17,6 +17,7 @@ from api import (
     history,
     jobs,
     log,
+    metrics,
     output,
     policy,
     problems,
@@ -29,6 +30,7 @@ from api import (
 from api.cell import Cell
 from api.command import Replay, answer
 from api.edge import Edge
+from api.metrics import CellState, Counters
 from infra import quarantine as quarantine_table
 from infra.settings import Settings
 
@@ -44,6 +46,7 @@ MODULES = (
     log,
     views,
     quarantine,
+    metrics,
     tokens,
     agents,
 )
@@ -64,9 +67,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.cell = Cell(settings)
+        cell = app.state.cell = Cell(settings, counters.appended)
+        state = CellState(cell)
+        counters.registry.register(state)
         yield
-        app.state.cell.close()
+        counters.registry.unregister(state)
+        cell.close()
 
     app = FastAPI(
         title="Compute Platform",
@@ -80,6 +86,10 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi_version = "3.2.0"
+    app.state.counters = counters = Counters()
+    app.add_api_route(
+        "/metrics", metrics.metrics, include_in_schema=False, dependencies=metrics.GUARDS
+    )
     for module in MODULES:
         app.include_router(module.router, prefix=PREFIX)
 

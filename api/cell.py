@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -28,9 +28,11 @@ CATCH_UP_SECONDS = 5.0
 class Cell:
     """One per API process; made when it starts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, appended: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.settings = settings
-        self.store = Store(settings.database_url, pool_size=settings.pool_size)
+        self.store = Store(settings.database_url, pool_size=settings.pool_size, appended=appended)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             settings.database_url,
             min_size=1,

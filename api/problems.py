@@ -75,7 +75,8 @@ def problem(
     headers: dict[str, str] | None = None,
     **facts: Any,
 ) -> JSONResponse:
-    """The response for an error."""
+    """The response for an error, which is counted."""
+    request.app.state.counters.refused(code)
     body = {
         "type": f"/docs/problems#{code}",
         "title": HTTPStatus(status).phrase,

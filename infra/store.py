@@ -144,7 +144,15 @@ class Log(ABC):
 class Store(Log):
     """The log in Postgres. Thread-safe. Raises Unavailable when Postgres does not answer."""
 
-    def __init__(self, dsn: str, *, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 8,
+        appended: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`appended` hears how many events each append recorded."""
+        self._appended = appended
         self._datastore = Datastore(
             dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
         )
@@ -172,6 +180,7 @@ class Store(Log):
         ]
         item = Append(rows, epoch, answer, session)
         positions, at = _guarded(lambda: self._commits.append(item))
+        self._appended(len(positions))
         return [
             Recorded(position, c.stream, version, at, c.meta, number, event)
             for position, (c, version, event) in zip(positions, planned, strict=True)

@@ -59,6 +59,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "GET /events": OPERATORS,
     "GET /views": OPERATORS,
     "POST /views/{view}/rebuild": ADMIN,
+    "GET /metrics": READERS,
     "GET /quarantine": OPERATORS,
     "POST /quarantine/retry": ADMIN,
     "POST /quarantine/discard": ADMIN,

@@ -206,11 +206,11 @@ def _views(cell: Cell, rest: list[str]) -> Answer:
 
 def _quarantine(cell: Cell, rest: list[str], body: Any) -> Answer:
     if not rest:
-        return 200, {"items": cell.documents.get("held", [_HELD])}
+        return 200, cell.documents.get("held", {"items": [_HELD]})
     if body["consumer"] == "jobz":
         raise Refused(404, "not_quarantined", "jobz holds nothing back; jobs does")
     cell.documents[rest[0]] = body
-    return 202, {"consumers": ["jobs"] if cell.documents.get("held", True) else []}
+    return 202, {"consumers": [] if "held" in cell.documents else ["jobs"]}
 
 
 def _node(cell: Cell, rest: list[str], body: Any) -> Answer:

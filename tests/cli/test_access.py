@@ -124,7 +124,7 @@ def test_what_is_held_back_is_tried_again_and_passed_over(compute: Compute, cell
 
 
 def test_nothing_held_back_is_said(compute: Compute, cell: Cell) -> None:
-    cell.documents["held"] = []
+    cell.documents["held"] = {"items": []}
     found = compute("admin", "quarantine", "list")
     assert (found.exit_code, found.stdout) == (0, "")
     assert "Nothing is held back." in found.stderr
