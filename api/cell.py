@@ -130,7 +130,7 @@ class Watch:
                     while not self._closed.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._ring()
-            except psycopg.OperationalError:
+            except psycopg.Error:  # away, or no listening is allowed: who waits polls
                 self._ring()
                 self._closed.wait(0.5)
 

@@ -260,6 +260,11 @@ def _integrity(error: IntegrityError) -> Conflict:
     return VersionConflict("version_conflict", "another writer was first: try again")
 
 
+_AWAY = ("08", "40", "53", "54", "55", "57", "58", "XX")
+"""SQLSTATE classes after which a later try may do: no connection, a deadlock, no room, a full queue
+of notifications, a lock held too long, a server that stops or is broken."""
+
+
 def _persistence(error: PersistenceError) -> Exception:
     cause = _cause(error)
     state = cause.sqlstate if cause is not None else None
@@ -269,6 +274,6 @@ def _persistence(error: PersistenceError) -> Exception:
         return StaleWriter("stale_lease", "the node's lease was lost meanwhile: register again")
     if state == "22P05" or state == "22021":
         return Invalid("bad_text", "no NUL or broken characters in texts", field="body")
-    if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):
+    if state is None or state[:2] in _AWAY or state == "25006":  # read-only: a standby
         return Unavailable("database_unavailable", "the database does not answer")
     return error

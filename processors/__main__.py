@@ -11,9 +11,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, Protocol
 
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
@@ -22,10 +23,13 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
+from processors.lanes import Lanes
 from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
 from processors.watch import PostgresWatch
+from projections.catalogue import VIEWS
 from projections.tables import prepare
+from projections.view import View
 
 RETRY_SECONDS = 0.5
 LONGEST_SECONDS = 4.0
@@ -51,18 +55,19 @@ def follow(settings: Settings, store: Store) -> Stream:
     return KafkaStream(cell_of(settings))
 
 
+@contextmanager
+def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.Projector]:
+    """A projector of these read models with connections of its own."""
+    dsn = settings.database_url
+    with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
+        prepare(connection)
+        with closing(follow(settings, store)) as stream:
+            yield projector.Projector(connection, stream, views)
+
+
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
-    dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    stream = follow(settings, store)
-    try:
-        prepare(connection)
-        projector.Projector(connection, stream).run()
-    finally:
-        stream.close()
-        connection.close()
-        store.close()
+    Lanes(partial(lane, settings), VIEWS).run()
 
 
 def run_scheduler(settings: Settings) -> None:

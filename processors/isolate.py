@@ -7,7 +7,9 @@ had failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -28,6 +30,25 @@ def is_poison(error: BaseException) -> bool:
     return isinstance(error, FAULTS)
 
 
+class ViewFailed(Exception):
+    """A read model's table could not be used, for a reason that is not the event's."""
+
+    def __init__(self, view: str) -> None:
+        super().__init__(f"the table of {view} cannot be used")
+        self.view = view
+
+
+@contextmanager
+def _named(view: View[Any]) -> Iterator[None]:
+    """Say whose table it is that fails; a lost connection is nobody's, and poison the event's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if is_poison(error) or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            raise
+        raise ViewFailed(view.name) from error
+
+
 class Isolated:
     """The folding of some read models by `fold`, past what is discarded and held back.
 
@@ -41,7 +62,11 @@ class Isolated:
         views: Sequence[View[Any]],
         fold: Fold,
         names: dict[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.spent: dict[str, float] = {}
+        """Seconds that each read model took."""
+        self._clock = clock
         self._connection = connection
         self._views = views
         self._fold = fold
@@ -71,7 +96,15 @@ class Isolated:
                 and (not held or (view.name, r.stream) not in held)
             ]
             if fresh:
-                fold(self._connection, view, fresh)
+                began = self._clock()
+                with _named(view):
+                    fold(self._connection, view, fresh)
+                self.spent[view.name] = self.spent.get(view.name, 0) + self._clock() - began
+
+    def only(self, views: Sequence[View[Any]]) -> None:
+        """Leave all other read models to somebody else."""
+        self._views = list(views)
+        self.spent = {}
 
     def refuse(self, bad: Poison, reached: dict[str, int]) -> None:
         """Hold the stream of an unreadable event back, for whom it is news and not discarded."""

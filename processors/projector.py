@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -40,12 +41,16 @@ class Projector:
     """
 
     def __init__(
-        self, connection: Connection, stream: EventStream, views: Sequence[View[Any]] = VIEWS
+        self,
+        connection: Connection,
+        stream: EventStream,
+        views: Sequence[View[Any]] = VIEWS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._views = views
-        self._isolated = Isolated(connection, views, project)
+        self._isolated = Isolated(connection, views, project, clock=clock)
 
     def step(self) -> int:
         """Project one batch; returns how many events it held."""
@@ -75,11 +80,19 @@ class Projector:
             fold(positions)
             self._advance(last)
 
-    def run(self) -> None:
-        """Follow the log for ever."""
-        while True:
-            if self.step() < BATCH:
-                self._stream.wait(1.0)
+    def wait(self, seconds: float) -> None:
+        """Return when there may be something new, at the latest after the time."""
+        self._stream.wait(seconds)
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that each read model took since this was cleared."""
+        return self._isolated.spent
+
+    def only(self, views: Sequence[View[Any]]) -> None:
+        """Leave all other read models to somebody else."""
+        self._views = list(views)
+        self._isolated.only(views)
 
     def _positions(self, lock: str) -> dict[str, int]:
         layouts = {view.name: view.layout for view in self._views}
