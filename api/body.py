@@ -17,10 +17,12 @@ from pydantic import (
 )
 
 from domain.errors import Invalid
-from domain.job.spec import MAX_PRIORITY, MAX_REPLICAS, YEAR_SECONDS, Checkpointing, JobSpec, Retry
+from domain.job.spec import MAX_REPLICAS, Checkpointing, JobSpec, Retry
 from domain.values.ids import ProjectId, check_name
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST, gibibytes, milli, size
 from domain.values.resources import Resources
+from domain.values.time import YEAR_SECONDS
 
 Number = Annotated[StrictInt | StrictFloat, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Quantity = Number | Annotated[str, Field(max_length=40)]

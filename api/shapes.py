@@ -20,13 +20,15 @@ class Amount(BaseModel):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
 
 
 def amount(resources: Resources) -> Amount:
     return Amount(
         cpu_milli=resources.cpu_milli,
         memory_bytes=resources.memory_bytes,
-        gpu=resources.whole_gpus,
+        gpu=resources.gpu_milli // 1000,
+        gpu_milli=resources.gpu_milli,
     )
 
 
@@ -67,6 +69,7 @@ class JobResources(BaseModel):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
     gpu_types: list[str]
 
 
@@ -144,7 +147,8 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         resources=JobResources(
             cpu_milli=spec.resources.cpu_milli,
             memory_bytes=spec.resources.memory_bytes,
-            gpu=spec.resources.whole_gpus,
+            gpu=spec.resources.gpu_milli // 1000,
+            gpu_milli=spec.resources.gpu_milli,
             gpu_types=list(spec.gpu_types),
         ),
         checkpointing=JobCheckpointing(

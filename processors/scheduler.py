@@ -75,8 +75,9 @@ class Scheduler:
             self._follow()
             if self._behind():
                 return True
-        self._due = False
-        self._append(self._decisions(plan(self.snapshot)))
+        made = plan(self.snapshot, self._now())
+        self._due = made.more
+        self._append(self._decisions(made))
         return True
 
     def _behind(self) -> bool:
@@ -127,8 +128,10 @@ class Scheduler:
             job.spec.resources,
             gpu_model=placement.gpu_model,
             user=job.submitted_by,
+            exclusive=job.spec.where.exclusive,
+            labels=job.spec.labels,
         )
-        placed = jobs.place(job, allocation, placement.seats, "best_fit")
+        placed = jobs.place(job, allocation, placement.seats, self.snapshot.policy.scheduler.score)
         meta = self._meta(job)
         return [
             self._change("allocation", allocation, granted, meta),

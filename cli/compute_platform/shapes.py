@@ -13,6 +13,7 @@ class Amount(TypedDict):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
 
 
 class JobResources(Amount):

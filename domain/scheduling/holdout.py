@@ -13,13 +13,13 @@ from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId
 
 UNREAD = frozenset({"token", "checkpoint", "consumer"})
-"""Streams no decision rests on."""
+"""Streams no room is given away by: of checkpoints, only who is the cheaper victim."""
 
 
 def hold_out(snapshot: Snapshot, stream: StreamId) -> bool:
     """Leave a stream out of every later decision; False where only standing still is safe.
 
-    1. what no decision rests on is read past;
+    1. what gives no room away is read past;
     2. a job is neither placed, preempted nor concluded, and keeps what it holds;
     3. a node takes no new work, and what it holds stays held;
     4. an allocation that was read keeps its seats, and its job is left out;
@@ -43,10 +43,11 @@ def hold_out(snapshot: Snapshot, stream: StreamId) -> bool:
 
 def _job(snapshot: Snapshot, job_id: JobId) -> None:
     snapshot.held_out.add(StreamId(f"job/{job_id}"))
-    snapshot.queued.discard(job_id)
+    snapshot.lines.remove(job_id)
     job = snapshot.jobs.get(job_id)
-    if job is not None:  # in this phase no job is placed, asked to leave, or thought to be leaving
-        snapshot.jobs[job_id] = replace(job, phase=Phase.STOPPING, preemptor=None)
+    if job is not None:  # so it is neither asked to leave nor expected to
+        spec = replace(job.spec, estimate_seconds=None, time_limit_seconds=None)
+        snapshot.jobs[job_id] = replace(job, phase=Phase.SUSPENDED, preemptor=None, spec=spec)
 
 
 def _node(snapshot: Snapshot, node_id: NodeId) -> None:

@@ -28,9 +28,9 @@ _NODE = {
     "cordoned": False,
     "draining": False,
     "cordon_reason": "",
-    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2},
-    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1},
-    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1},
+    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2, "gpu_milli": 2000},
+    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
+    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
     "devices": [{"id": "GPU-0", "model": "A100", "memory_bytes": 80 * 2**30, "job": "job-9"}],
     "runners": ["docker", "sandbox"],
     "labels": {"zone": "a"},
@@ -46,7 +46,7 @@ _PROJECT = {
     "description": "Models",
     "members": {"ada": "submitter"},
     "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
-    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2},
+    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2, "gpu_milli": 2000},
 }
 _TOKEN = {
     "id": "token-1",
