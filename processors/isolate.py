@@ -115,18 +115,23 @@ class Isolated:
                 quarantine.enter(self._connection, view.name, bad)
 
     def _carefully(
-        self, connection: Connection, view: View[Any], events: Sequence[Recorded]
+        self, _connection: Connection, view: View[Any], events: Sequence[Recorded]
     ) -> None:
-        if self._try(view, events) is None:
+        self._divide(view, events, set())
+
+    def _divide(self, view: View[Any], events: Sequence[Recorded], held: set[str]) -> None:
+        """Fold in order, halving what fails until the bad event is alone; `held` grows by it."""
+        events = [recorded for recorded in events if recorded.stream not in held]
+        error = self._try(view, events) if events else None
+        if error is None:
             return
-        held = set[str]()
-        for recorded in events:
-            if recorded.stream in held:
-                continue
-            error = self._try(view, [recorded])
-            if error is not None:
-                held.add(recorded.stream)
-                quarantine.enter(connection, view.name, poison(recorded, error))
+        if len(events) == 1:
+            held.add(events[0].stream)
+            quarantine.enter(self._connection, view.name, poison(events[0], error))
+            return
+        middle = len(events) // 2
+        self._divide(view, events[:middle], held)
+        self._divide(view, events[middle:], held)
 
     def _try(self, view: View[Any], events: Sequence[Recorded]) -> Exception | None:
         """Fold them whole, or change nothing and say what failed."""

@@ -18,6 +18,7 @@ from domain.values.ids import ProjectId
 from infra import quarantine
 from infra.codec import FAULTS
 from infra.store import Change, Store, stream_of
+from processors.isolate import ViewFailed
 from processors.projector import Connection, Projector, connect
 from processors.rebuilder import Rebuilder
 from projections import projects, rebuilds
@@ -180,7 +181,7 @@ def test_a_table_that_is_gone_is_no_poison(cell: SmallCell) -> None:
     """It would put every stream in quarantine: the projector fails instead, and says why."""
     create(cell, "one")
     cell.connection.execute("DROP TABLE view_projects")
-    with pytest.raises(Exception, match="view_projects"):
+    with pytest.raises(ViewFailed, match="projects"):
         cell.project()
     assert held(cell.connection) == []
 
