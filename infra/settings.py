@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     pool_size: int = 16
     """Connections one process may hold for queries."""
     body_limit_bytes: int = 1 << 20
+    database_folder: Path | None = None
+    """Where the database's files lie on this machine; its disk is then watched."""
+    database_reserve_bytes: int = 512 << 20
+    """With less than this free on the database's disk, commands are refused; 0: never."""
+    metrics_token: str = ""
+    """What a scraper may show in place of a token of the platform, at /metrics only."""
+    metrics_loopback: bool = False
+    """Whether /metrics is answered without a token on connections from this machine."""
     lease_ttl_ms: int = 20_000
     log_cap_bytes: int = 64 << 20
     """The most that is kept of what one seat prints."""
