@@ -13,6 +13,8 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
+    "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
 }
 
 
