@@ -23,7 +23,9 @@ from domain.scheduling.fleet.rows import devices_of
 POLICIES = ("default", *PUBLISHED)
 POINTS = {"allocated": (100, 130), "fragments": (50, 90)}
 Curve = dict[tuple[str, int], float]
-Choose = Callable[[int, Demand], Chosen | None]
+Expected = dict[tuple[str, str, str, int], float]
+"""Published medians by list, policy, kind and point."""
+Choose = Callable[[Demand], Chosen | None]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> list[Row]:
     """Medians over the seeds, each with its ratio and difference to the published one, if given."""
-    expected = {}
+    expected: Expected = {}
     for file in options.expected:
         expected |= _published(file)
     policies = POLICIES if "all" in options.policy else tuple(dict.fromkeys(options.policy))
@@ -53,13 +55,11 @@ def run(options: argparse.Namespace) -> list[Row]:
     return found
 
 
-def _rows(
-    name: str, policy: str, curves: list[Curve], expected: dict[tuple[str, str, str, int], float]
-) -> list[Row]:
+def _rows(name: str, policy: str, curves: list[Curve], expected: Expected) -> list[Row]:
     found = []
     for kind, points in POINTS.items():
         for point in points:
-            value = median(curve[kind, point] for curve in curves if (kind, point) in curve)
+            value = median(_at(curve, kind, point) for curve in curves)
             row, size = f"openb.{name}.{policy}.{kind}-{point}", len(curves)
             known = expected.get((name, "fgd" if policy == "default" else policy, kind, point))
             if known is None:
@@ -71,6 +71,11 @@ def _rows(
     return found
 
 
+def _at(curve: Curve, kind: str, point: int) -> float:
+    """The value at a point, or at the last before it where an arrival is more than a percent."""
+    return curve[kind, max(at for what, at in curve if what == kind and at <= point)]
+
+
 class _Run:
     """One list of arrivals placed by one policy; tasks never leave and are never tried again."""
 
@@ -78,7 +83,7 @@ class _Run:
         self.trace, self.seed = trace, seed
         self.typical = trace.typical()
         self.fleet = Fleet(trace.nodes, typical=self.typical)
-        self.choose: Choose = lambda number, _: self.fleet.choose(number)
+        self.choose: Choose = lambda demand: self.fleet.choose(self.fleet.intern(demand))
         if policy in PUBLISHED:
             self.choose = _Published(self.fleet, self.typical, PUBLISHED[policy], seed)
 
@@ -92,9 +97,9 @@ class _Run:
         for demand in self.trace.arrivals(self.seed):
             number = fleet.intern(demand)
             arrived += gpu(demand)
-            chosen = self.choose(number, demand)
+            chosen = self.choose(demand)
             if chosen is not None:
-                index = chosen.index
+                index = chosen.node
                 fleet.take(index, chosen.devices, number)
                 allocated += gpu(demand)
                 now = fleet.fragments(index)
@@ -127,7 +132,7 @@ class _Published:
         self.total = sum(count for _, count in typical)
         self.chance = random.Random(seed)
 
-    def __call__(self, number: int, demand: Demand) -> Chosen | None:
+    def __call__(self, demand: Demand) -> Chosen | None:
         row = self.fleet.cells.of(demand.row)
         found, mask = self.best(
             self.fleet.nodes, self.order, self.kinds, row, self.typical, self.total, self.policy,
@@ -140,7 +145,7 @@ class _Published:
         return Chosen(int(found), devices_of(int(mask)))
 
 
-def _published(file: Path) -> dict[tuple[str, str, str, int], float]:
+def _published(file: Path) -> Expected:
     """The median over seeds at the points reported, by list, policy, kind and point."""
     values: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
     try:

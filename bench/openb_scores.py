@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from domain.scheduling.fleet.kernels import (
+from domain.scheduling.fleet.kernels import fits, fragments, pick, shift
+from domain.scheduling.fleet.layout import (
     CPU,
     DEVICES,
     FRAGMENTS,
@@ -18,10 +19,6 @@ from domain.scheduling.fleet.kernels import (
     STRIDE,
     UNKNOWN,
     Ints,
-    fits,
-    fragments,
-    pick,
-    shift,
 )
 
 RANDOM, DOTPROD, CLUSTERING, PACKING, BESTFIT, FGD = range(6)
@@ -140,7 +137,7 @@ def compiled() -> Any:
 
     from domain.scheduling.fleet import compiled as fleet_kernels
 
-    assert fleet_kernels.choose  # so that what is called here is registered
+    assert fleet_kernels.__name__  # with it, what is called here became known to numba
     for each in (affinity, clustering, packing, descent):
         register_jitable(each)
     return numba.njit(published)

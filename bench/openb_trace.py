@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
+from domain.errors import Invalid
 from domain.scheduling.fleet.demand import ANY_MODEL, WHOLE, Demand, FleetNode
 from domain.values.ids import NodeId
 
 MEBIBYTE = 2**20
 COVERED = 0.95
 ARRIVED = 1.3
+NAMES = ("sn", "name", "model")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,24 @@ def gpu(demand: Demand) -> int:
 def read(nodes: Path, pods: Path) -> Trace:
     """Both files, or SystemExit with the file, line and what is wrong."""
     models: dict[str, int] = {}
-    found = [
-        FleetNode(
-            NodeId(row["sn"]),
-            int(row["cpu_milli"]),
-            int(row["memory_mib"]) * MEBIBYTE,
-            (WHOLE,) * int(row["gpu"]),
-            models.setdefault(row["model"], len(models)),
-        )
-        for row in _rows(nodes, ("sn", "cpu_milli", "memory_mib", "gpu", "model"))
-    ]
-    wanted = ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
-    tasks = sorted(_rows(pods, wanted), key=lambda row: row["name"])
-    if not found or not tasks:
-        raise SystemExit(f"{pods if found else nodes}: has no rows")
-    return Trace(found, [_demand(row, models) for row in tasks])
+    columns = ("sn", "cpu_milli", "memory_mib", "gpu", "model")
+    found = _rows(nodes, columns, lambda row: _node(row, models))
+    columns = ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
+    tasks = sorted(_rows(pods, columns, lambda row: (row["name"], _demand(row, models))), key=_NAME)
+    return Trace(found, [demand for _, demand in tasks])
+
+
+_NAME = itemgetter(0)
+
+
+def _node(row: dict[str, str], models: dict[str, int]) -> FleetNode:
+    return FleetNode(
+        NodeId(row["sn"]),
+        int(row["cpu_milli"]),
+        int(row["memory_mib"]) * MEBIBYTE,
+        (WHOLE,) * int(row["gpu"]),
+        models.setdefault(row["model"], len(models)),
+    )
 
 
 def _demand(row: dict[str, str], models: dict[str, int]) -> Demand:
@@ -92,20 +100,25 @@ def _demand(row: dict[str, str], models: dict[str, int]) -> Demand:
     return Demand(int(row["cpu_milli"]), int(row["memory_mib"]) * MEBIBYTE, gpus, milli, mask)
 
 
-def _rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file whose named columns are whole numbers but for names."""
+def _rows(file: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Made]) -> list[Made]:
+    """What the rows of a CSV file say; its named columns are whole numbers but for names."""
+    found = []
     try:
         with file.open(newline="") as text:
             reader = csv.DictReader(text)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise SystemExit(f"{file}: column {missing[0]} is missing")
-            found = []
             for line, row in enumerate(reader, 2):
-                for name in set(columns) - {"sn", "name", "model"}:
-                    if not (row[name] or "").isdecimal():
+                for name in columns:
+                    if name not in NAMES and not (row[name] or "").isdecimal():
                         raise SystemExit(f"{file}:{line}: {name} is no whole number: {row[name]!r}")
-                found.append(row)
-            return found
+                try:
+                    found.append(make(row))
+                except Invalid as error:
+                    raise SystemExit(f"{file}:{line}: {error.detail}") from error
     except OSError as error:
         raise SystemExit(f"{file}: {error.strerror}") from error
+    if not found:
+        raise SystemExit(f"{file}: has no rows")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from domain.scheduling.fleet.kernels import Ints
+from domain.scheduling.fleet.layout import Ints
 
 
 class Cells(Protocol):

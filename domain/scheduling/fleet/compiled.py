@@ -8,14 +8,15 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import kernels
+from domain.scheduling.fleet import gangs, kernels
 
-_CALLED = (
-    "settle", "fragments", "fits", "pick", "shift", "gradient", "rate", "alike", "fill", "note",
-    "count_in", "seats", "tightest", "seat_rack", "count_rack", "bounds",
-)  # fmt: skip
-for _name in _CALLED:
-    register_jitable(getattr(kernels, _name))
+for _called in (
+    *("settle", "fragments", "fits", "pick", "shift", "gradient", "rate", "alike", "fill"),
+    *("note", "count_in"),
+):
+    register_jitable(getattr(kernels, _called))
+for _called in ("seats", "tightest", "seat_rack", "count_rack", "bounds"):
+    register_jitable(getattr(gangs, _called))
 
 
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +25,8 @@ def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 choose = _compiled(kernels.choose)
+scan = _compiled(kernels.scan)
 take = _compiled(kernels.take)
-gang = _compiled(kernels.gang)
+gang = _compiled(gangs.gang)
 fragments = _compiled(kernels.fragments)
-seats_in = _compiled(kernels.seats_in)
+seats_in = _compiled(gangs.seats_in)

@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from domain.errors import Conflict, Invalid
-from domain.scheduling.fleet import kernels
+from domain.scheduling.fleet import gangs, kernels, layout
 from domain.scheduling.fleet.cells import Cells, ListCells
 from domain.scheduling.fleet.demand import LARGEST_COUNT, Demand, FleetNode, Score
-from domain.scheduling.fleet.kernels import Ints
+from domain.scheduling.fleet.layout import Ints
 from domain.scheduling.fleet.rows import devices_of, node_row, racks_of
 from domain.values.ids import NodeId
 
@@ -24,9 +24,9 @@ TREES = 256
 
 
 class Chosen(NamedTuple):
-    """A seat's node by its index, and the numbers of the devices it would use."""
+    """A seat's node, by its index, and the numbers of the devices it would use."""
 
-    index: int
+    node: int
     devices: tuple[int, ...]
 
 
@@ -61,7 +61,7 @@ class Fleet:
         self.score = score
         large = len(ordered) >= SMALL if compiled is None else compiled
         self.compiled = large
-        self.cells, self._kernels = _engine(large)
+        self.cells, self._kernels, self._gangs = _engine(large)
         self._most_trees = trees
         self._interned: dict[Demand, int] = {}
         self._demands: list[tuple[Demand, Ints]] = []
@@ -77,8 +77,8 @@ class Fleet:
         self._starts, self._members = cells.of(racks.starts), cells.of(racks.members)
         self._spine_starts, self._racks = cells.of(racks.spine_starts), cells.of(racks.all)
         self._rack_number = racks.number
-        self._buckets = cells.filled(len(racks.all) * kernels.BUCKETS, 0)
-        for at in range(0, len(self.nodes), kernels.STRIDE):
+        self._buckets = cells.filled(len(racks.all) * layout.BUCKETS, 0)
+        for at in range(0, len(self.nodes), layout.STRIDE):
             kernels.count_in(self.nodes, self._buckets, at, 1)
         size = 1
         while size < len(ordered):
@@ -86,7 +86,7 @@ class Fleet:
         self._leaves = size
         self._log, self._stamps = cells.filled(size, 0), cells.filled(len(ordered), -1)
         self._head = 0
-        self._memo = cells.filled(kernels.MEMO, 0)
+        self._memo = cells.filled(layout.MEMO, 0)
         self._room = cells.filled(len(ordered), 0)
         self._sums = cells.filled(len(racks.all), 0)
         self._all = cells.filled(len(ordered), 1)
@@ -110,11 +110,12 @@ class Fleet:
         if total > LARGEST_COUNT:
             text = f"typical: counts must add up to at most {LARGEST_COUNT}"
             raise Invalid("out_of_range", text, field="typical")
-        flat = [value for demand, count in typical for value in (*demand.row, count)]
+        alike = sorted(typical, key=lambda each: each[0].row[2:])
+        flat = [value for demand, count in alike for value in (*demand.row, count)]
         self._typical, self._quantum = self.cells.of(flat), QUANTUM * max(1, total)
         self._live.clear()
-        for at in range(0, len(self.nodes), kernels.STRIDE):
-            self.nodes[at + kernels.FRAGMENTS] = kernels.UNKNOWN
+        for at in range(0, len(self.nodes), layout.STRIDE):
+            self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN
 
     def allow(self, key: str, allowed: Sequence[bool]) -> None:
         """Which nodes, by index, demands with this key may use."""
@@ -141,6 +142,15 @@ class Fleet:
         tree.seen = self._head
         return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
 
+    def scan(self, demand: int) -> Chosen | None:
+        """What `choose` answers, by scoring every node: for checks and comparison."""
+        wanted, row = self._demands[demand]
+        found, mask = self._kernels.scan(
+            self.nodes, self._allowed_by(wanted.key), row, self._typical, self._quantum,
+            int(self.score),
+        )  # fmt: skip
+        return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
+
     def choose_gang(self, demand: int, count: int) -> list[Chosen] | None:
         """Seats for a whole gang or None: in the tightest rack, else spine, else anywhere."""
         if count < 1:
@@ -150,24 +160,38 @@ class Fleet:
             return None if one is None else [one]
         wanted, row = self._demands[demand]
         out = self.cells.filled(2 * count, 0)
-        if not self.ids or not self._kernels.gang(
-            self.nodes, self._allowed_by(wanted.key), self._buckets, self._starts, self._members,
-            self._spine_starts, row, count, self._room, self._sums, self._racks, out,
-        ):  # fmt: skip
-            return None
-        return [
-            Chosen(int(out[2 * seat]), devices_of(int(out[2 * seat + 1]))) for seat in range(count)
-        ]
+        found = 0
+        if self.ids:
+            found = self._gangs.gang(
+                self.nodes, self._allowed_by(wanted.key), self._buckets, self._starts,
+                self._members, self._spine_starts, row, count, self._room, self._sums,
+                self._racks, out,
+            )  # fmt: skip
+        seats: list[Chosen] = []
+        for place in range(0, 2 * found, 2):
+            seats += self._seats(int(out[place]), int(out[place + 1]), row)
+        return seats or None
+
+    def _seats(self, node: int, count: int, row: Ints) -> list[Chosen]:
+        """Devices for so many seats on a node, which is left as it is."""
+        at = node * layout.STRIDE
+        left = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
+        demand, seats = [int(value) for value in row], []
+        for _ in range(count):
+            mask = kernels.pick(left, 0, demand, loose=False)
+            kernels.shift(left, 0, demand, mask, -1)
+            seats.append(Chosen(node, devices_of(mask)))
+        return seats
 
     def seats_fitting(self, demand: int, enough: int) -> int:
         """How many seats fit at once, counted up to `enough`."""
         wanted, row = self._demands[demand]
         allowed = self._allowed_by(wanted.key)
-        return int(self._kernels.seats_in(self.nodes, allowed, row, enough))
+        return int(self._gangs.seats_in(self.nodes, allowed, row, enough))
 
     def fragments(self, index: int) -> int:
         """GPU thousandths of a node that typical demands cannot use, summed over their counts."""
-        return int(self._kernels.fragments(self.nodes, index * kernels.STRIDE, self._typical))
+        return int(self._kernels.fragments(self.nodes, index * layout.STRIDE, self._typical))
 
     def take(self, index: int, devices: Iterable[int], demand: int) -> None:
         """Take a seat; Conflict if it is not all there."""
@@ -181,8 +205,8 @@ class Fleet:
         mask = 0
         for device in devices:
             mask |= 1 << device
-        at = index * kernels.STRIDE
-        before = self.nodes[at : at + kernels.STRIDE].copy() if self._marks else None
+        at = index * layout.STRIDE
+        before = self.nodes[at : at + layout.STRIDE].copy() if self._marks else None
         if not self._kernels.take(
             self.nodes, self._buckets, self._log, self._stamps, self._head, index,
             self._demands[demand][1], mask, sign,
@@ -202,7 +226,7 @@ class Fleet:
         index = self.index.get(node.id)
         if index is not None and node.rack in self._rack_number:
             rack = self._rack_number[node.rack]
-            if rack == self.nodes[index * kernels.STRIDE + kernels.RACK]:
+            if rack == self.nodes[index * layout.STRIDE + layout.RACK]:
                 self._write(index, self.cells.of(node_row(node, rack)))
                 return
         if self._marks:
@@ -240,26 +264,31 @@ class Fleet:
         numbers = {dense: rack for rack, dense in self._rack_number.items()}
         found = []
         for index in range(len(self.ids)) if only is None else (only,):
-            at = index * kernels.STRIDE
-            row = [int(value) for value in self.nodes[at : at + kernels.STRIDE]]
+            at = index * layout.STRIDE
+            row = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
             found.append(
                 FleetNode(
-                    NodeId(self.ids[index]), row[kernels.CPU], row[kernels.MEMORY],
-                    tuple(row[kernels.GPU : kernels.GPU + row[kernels.DEVICES]]),
-                    row[kernels.MODEL], numbers[row[kernels.RACK]], row[kernels.SPINE],
-                    bool(row[kernels.TAKES]),
-                    row[kernels.CPU_CAPACITY], row[kernels.MEMORY_CAPACITY],
-                )  # fmt: skip
+                    NodeId(self.ids[index]),
+                    row[layout.CPU],
+                    row[layout.MEMORY],
+                    tuple(row[layout.GPU : layout.GPU + row[layout.DEVICES]]),
+                    row[layout.MODEL],
+                    numbers[row[layout.RACK]],
+                    row[layout.SPINE],
+                    bool(row[layout.TAKES]),
+                    row[layout.CPU_CAPACITY],
+                    row[layout.MEMORY_CAPACITY],
+                )
             )
         return found
 
     def _write(self, index: int, row: Ints, undoing: bool = False) -> None:
-        at = index * kernels.STRIDE
+        at = index * layout.STRIDE
         if self._marks and not undoing:
-            self._undo.append((index, self.nodes[at : at + kernels.STRIDE].copy()))
+            self._undo.append((index, self.nodes[at : at + layout.STRIDE].copy()))
         kernels.count_in(self.nodes, self._buckets, at, -1)
-        self.nodes[at : at + kernels.STRIDE] = row
-        self.nodes[at + kernels.FRAGMENTS] = kernels.UNKNOWN  # typical demands may have changed
+        self.nodes[at : at + layout.STRIDE] = row
+        self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN  # typical demands may have changed
         kernels.count_in(self.nodes, self._buckets, at, 1)
         self._changed(index)
 
@@ -277,9 +306,7 @@ class Fleet:
     def _tree(self, demand: int) -> _Tree:
         tree = self._live.get(demand)
         if tree is None:
-            tree = self._live[demand] = _Tree(
-                self.cells.filled(2 * self._leaves, kernels.NONE)
-            )
+            tree = self._live[demand] = _Tree(self.cells.filled(2 * self._leaves, layout.NONE))
             if len(self._live) > self._most_trees:
                 self._live.popitem(last=False)
         else:
@@ -287,11 +314,11 @@ class Fleet:
         return tree
 
 
-def _engine(compiled: bool) -> tuple[Cells, ModuleType]:
+def _engine(compiled: bool) -> tuple[Cells, ModuleType, ModuleType]:
     """Where integers are kept and the loops over them; numba is imported only here."""
     if not compiled:
-        return ListCells(), kernels
+        return ListCells(), kernels, gangs
     from domain.scheduling.fleet import compiled as fast
     from domain.scheduling.fleet.cells import ArrayCells
 
-    return ArrayCells(), fast
+    return ArrayCells(), fast, fast

@@ -1,29 +1,35 @@
-"""The loops of the placement engine: plain Python over flat integers, which numba compiles too.
+"""The loops that score, choose and take: plain Python over flat integers, compiled by numba too.
 
-A node is `STRIDE` integers of `nodes`, a demand the five of `Demand.row`, a typical demand
-`TYPE` integers of `typical`: a demand and its count. All of them are in this one file because
-numba's cache looks at no other for changes. Lists and int64 arrays serve alike.
+All that they call is in this one file because numba's cache looks at no other for changes.
+Lists and int64 arrays serve alike.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
-Ints: TypeAlias = Any  # list[int], or an int64 array where the loops are compiled
-
-STRIDE = 32
-CPU, MEMORY, TAKES, MODEL, RACK, SPINE, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
-CPU_CAPACITY, MEMORY_CAPACITY = 10, 11
-GPU = 16  # then one integer a device: thousandths left
-TYPE = 6
-COUNT = 5
-UNKNOWN = -1
-NONE = -1
-MIDDLE = 1 << 40  # lifts fragmentation scores above NONE
-SHIFT = 40
-MOST_SEATS = 1 << 20
-BUCKETS = 17  # nodes of a rack by whole GPUs free, 0 to 16
-MEMO = 4096
+from domain.scheduling.fleet.layout import (
+    BUCKETS,
+    COUNT,
+    CPU,
+    CPU_CAPACITY,
+    DEVICES,
+    FRAGMENTS,
+    FREE,
+    GPU,
+    LEFT,
+    MEMO,
+    MEMORY,
+    MEMORY_CAPACITY,
+    MIDDLE,
+    MODEL,
+    NONE,
+    RACK,
+    SHIFT,
+    STRIDE,
+    TAKES,
+    TYPE,
+    UNKNOWN,
+    Ints,
+)
 
 
 def settle(nodes: Ints, at: int) -> None:
@@ -39,26 +45,31 @@ def settle(nodes: Ints, at: int) -> None:
 
 
 def fragments(nodes: Ints, at: int, typical: Ints) -> int:
-    """GPU thousandths left on a node that typical demands cannot use, summed over their counts."""
+    """GPU thousandths left on a node that typical demands cannot use, summed over their counts.
+
+    Fast where those that ask the same of GPUs stand together.
+    """
     left, cpu, free = nodes[at + LEFT], nodes[at + CPU], nodes[at + FREE]
     model, devices = nodes[at + MODEL], nodes[at + DEVICES]
     total = 0
     if left == 0:
         return total
+    need, milli, mask, lost = NONE, NONE, NONE, left
     for t in range(0, len(typical), TYPE):
-        need, milli = typical[t + 2], typical[t + 3]
-        lost = left
-        if need > 0 and cpu >= typical[t] and (typical[t + 4] >> model) & 1:
-            if milli == 1000:
-                if free >= need:
-                    lost = left - 1000 * free
-            else:
-                fit, small = 0, 0
-                for device in range(at + GPU, at + GPU + devices):
-                    if nodes[device] >= milli:
-                        fit += 1
-                    else:
-                        small += nodes[device]
+        if cpu < typical[t]:
+            total += typical[t + COUNT] * left
+            continue
+        if need != typical[t + 2] or milli != typical[t + 3] or mask != typical[t + 4]:
+            need, milli, mask, lost = typical[t + 2], typical[t + 3], typical[t + 4], left
+            if need > 0 and (mask >> model) & 1:
+                fit, small = free, left - 1000 * free
+                if milli < 1000:
+                    fit, small = 0, 0
+                    for device in range(at + GPU, at + GPU + devices):
+                        if nodes[device] >= milli:
+                            fit += 1
+                        else:
+                            small += nodes[device]
                 if fit >= need:
                     lost = small
         total += typical[t + COUNT] * lost
@@ -80,7 +91,7 @@ def fits(nodes: Ints, at: int, demand: Ints) -> bool:
     for device in range(at + GPU, at + GPU + nodes[at + DEVICES]):
         if nodes[device] >= milli:
             fit += 1
-    return fit >= need
+    return bool(fit >= need)
 
 
 def pick(nodes: Ints, at: int, demand: Ints, loose: bool) -> int:
@@ -97,9 +108,9 @@ def pick(nodes: Ints, at: int, demand: Ints, loose: bool) -> int:
             left = nodes[at + GPU + d]
             if left < milli or (mask >> d) & 1:
                 continue
-            if best == NONE or (left > nodes[at + GPU + best]) == loose:
-                if best == NONE or left != nodes[at + GPU + best]:
-                    best = d
+            known = nodes[at + GPU + best]
+            if best == NONE or (left != known and (left > known) == loose):
+                best = d
         mask |= 1 << best
     return mask
 
@@ -159,7 +170,7 @@ def alike(nodes: Ints, at: int, other: int) -> bool:
     for column in (CPU, MEMORY, TAKES, MODEL, DEVICES):
         if nodes[at + column] != nodes[other + column]:
             return False
-    for d in range(GPU, GPU + nodes[at + DEVICES]):
+    for d in range(GPU, GPU + nodes[at + DEVICES]):  # noqa: SIM110 - numba compiles no generator
         if nodes[at + d] != nodes[other + d]:
             return False
     return True
@@ -227,6 +238,19 @@ def choose(
     return found, rate(nodes, found * STRIDE, demand, typical, quantum, policy)[1]
 
 
+def scan(
+    nodes: Ints, allowed: Ints, demand: Ints, typical: Ints, quantum: int, policy: int
+) -> tuple[int, int]:
+    """What `choose` answers, by scoring every node anew."""
+    best, found, devices = NONE, NONE, 0
+    for i in range(len(allowed)):
+        if allowed[i]:
+            score, mask = rate(nodes, i * STRIDE, demand, typical, quantum, policy)
+            if score > best:
+                best, found, devices = score, i, mask
+    return found, devices
+
+
 def note(log: Ints, stamps: Ints, head: int, i: int) -> None:
     """Write into the ring that node `i` changed."""
     log[head & (len(log) - 1)] = i
@@ -264,159 +288,4 @@ def take(
     shift(nodes, at, demand, mask, sign)
     count_in(nodes, buckets, at, 1)
     note(log, stamps, head, i)
-    return True
-
-
-def seats(nodes: Ints, at: int, demand: Ints) -> int:
-    """How many seats of one demand the node takes at once, at most MOST_SEATS."""
-    cpu, memory, need, milli = nodes[at + CPU], nodes[at + MEMORY], demand[2], demand[3]
-    if nodes[at + TAKES] == 0 or cpu < 0 or memory < 0:
-        return 0
-    most = MOST_SEATS
-    if demand[0] > 0:
-        most = min(most, cpu // demand[0])
-    if demand[1] > 0:
-        most = min(most, memory // demand[1])
-    if need == 0:
-        return int(most)
-    if not (demand[4] >> nodes[at + MODEL]) & 1:
-        return 0
-    if milli == 1000:
-        return int(min(most, nodes[at + FREE] // need))
-    low, high = 0, most
-    high = min(high, nodes[at + LEFT] // (need * milli))
-    while low < high:  # s seats fit if the devices hold s * need shares, at most s on each
-        middle = (low + high + 1) // 2
-        shares = 0
-        for device in range(at + GPU, at + GPU + nodes[at + DEVICES]):
-            shares += min(middle, nodes[device] // milli)
-        if shares >= middle * need:
-            low = middle
-        else:
-            high = middle - 1
-    return int(low)
-
-
-def seats_in(nodes: Ints, allowed: Ints, demand: Ints, enough: int) -> int:
-    """How many seats fit on all nodes together, counted up to `enough`."""
-    found = 0
-    for i in range(len(allowed)):
-        if allowed[i]:
-            found += seats(nodes, i * STRIDE, demand)
-            if found >= enough:
-                return enough
-    return found
-
-
-def tightest(values: Ints, within: Ints, begin: int, end: int, wanted: int) -> int:
-    """The first of the least values that reach `wanted`, else of the greatest; NONE if all are 0.
-
-    Looks at `values[i]` for each i of `within[begin:end]`.
-    """
-    best = NONE
-    for place in range(begin, end):
-        i = within[place]
-        value = values[i]
-        if value <= 0:
-            continue
-        if best == NONE:
-            best = i
-        elif values[best] >= wanted:
-            if wanted <= value < values[best]:
-                best = i
-        elif value > values[best]:
-            best = i
-    return best
-
-
-def seat_rack(
-    nodes: Ints, starts: Ints, members: Ints, rack: int, demand: Ints, wanted: int, room: Ints,
-    out: Ints, done: int,
-) -> int:  # fmt: skip
-    """Seat `wanted` seats in a rack whose `room` is counted; they are written to `out`."""
-    saved = [nodes[0] for _ in range(STRIDE)]
-    while wanted > 0:
-        i = tightest(room, members, starts[rack], starts[rack + 1], wanted)
-        here, at = min(wanted, room[i]), i * STRIDE
-        for column in range(STRIDE):
-            saved[column] = nodes[at + column]
-        for _ in range(here):
-            mask = pick(nodes, at, demand, False)
-            shift(nodes, at, demand, mask, -1)
-            out[2 * done] = i
-            out[2 * done + 1] = mask
-            done += 1
-        for column in range(STRIDE):
-            nodes[at + column] = saved[column]
-        room[i] = 0
-        wanted -= here
-    return done
-
-
-def count_rack(
-    nodes: Ints, allowed: Ints, starts: Ints, members: Ints, rack: int, demand: Ints, room: Ints
-) -> int:
-    """Count the seats on each node of a rack into `room`, and return their sum."""
-    total = 0
-    for place in range(starts[rack], starts[rack + 1]):
-        i = members[place]
-        room[i] = seats(nodes, i * STRIDE, demand) if allowed[i] else 0
-        total += room[i]
-    return total
-
-
-def bounds(nodes: Ints, allowed: Ints, buckets: Ints, starts: Ints, members: Ints, demand: Ints,
-           room: Ints, sums: Ints) -> int:  # fmt: skip
-    """No fewer seats than each rack takes, into `sums`: by buckets for whole GPUs, else exact."""
-    total, need = 0, demand[2]
-    for rack in range(len(starts) - 1):
-        found = 0
-        if need > 0 and demand[3] == 1000:
-            for free in range(need, BUCKETS):
-                found += buckets[rack * BUCKETS + free] * (free // need)
-        else:
-            found = count_rack(nodes, allowed, starts, members, rack, demand, room)
-        sums[rack] = found
-        total += found
-    return total
-
-
-def gang(
-    nodes: Ints, allowed: Ints, buckets: Ints, starts: Ints, members: Ints, spine_starts: Ints,
-    demand: Ints, count: int, room: Ints, sums: Ints, racks: Ints, out: Ints,
-) -> bool:  # fmt: skip
-    """Seats for a whole gang: in the tightest rack, else in the tightest spine, else anywhere.
-
-    Racks of a spine stand together; `racks` lists them all. Seats go to `out` as node and mask.
-    """
-    if bounds(nodes, allowed, buckets, starts, members, demand, room, sums) < count:
-        return False
-    while True:
-        rack = tightest(sums, racks, 0, len(racks), count)
-        if rack == NONE or sums[rack] < count:
-            break
-        sums[rack] = count_rack(nodes, allowed, starts, members, rack, demand, room)
-        if sums[rack] >= count:
-            seat_rack(nodes, starts, members, rack, demand, count, room, out, 0)
-            return True
-    total, best, least = 0, NONE, 0
-    for spine in range(len(spine_starts) - 1):
-        here = 0
-        for rack in range(spine_starts[spine], spine_starts[spine + 1]):
-            sums[rack] = count_rack(nodes, allowed, starts, members, rack, demand, room)
-            here += sums[rack]
-        total += here
-        if here >= count and (best == NONE or here < least):
-            best, least = spine, here
-    if total < count:
-        return False
-    begin, end = 0, len(racks)
-    if best != NONE:
-        begin, end = spine_starts[best], spine_starts[best + 1]
-    done = 0
-    while done < count:
-        rack = tightest(sums, racks, begin, end, count - done)
-        here = min(sums[rack], count - done)
-        done = seat_rack(nodes, starts, members, rack, demand, here, room, out, done)
-        sums[rack] = 0
     return True

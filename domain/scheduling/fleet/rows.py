@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.fleet import kernels
+from domain.scheduling.fleet import kernels, layout
 from domain.scheduling.fleet.demand import FleetNode
 
 
@@ -45,13 +45,16 @@ def racks_of(ordered: Sequence[FleetNode]) -> Racks:
 
 def node_row(node: FleetNode, rack: int) -> list[int]:
     """The integers of a node; `rack` is its dense number."""
-    row = [0] * kernels.STRIDE
-    row[kernels.CPU], row[kernels.MEMORY] = node.cpu_milli, node.memory_bytes
-    row[kernels.TAKES], row[kernels.MODEL] = int(node.takes_work), node.model
-    row[kernels.RACK], row[kernels.SPINE] = rack, node.spine
-    row[kernels.DEVICES] = len(node.gpus)
-    row[kernels.CPU_CAPACITY], row[kernels.MEMORY_CAPACITY] = node.cpu_capacity, node.memory_capacity
-    row[kernels.GPU : kernels.GPU + len(node.gpus)] = node.gpus
+    row = [0] * layout.STRIDE
+    row[layout.CPU], row[layout.MEMORY] = node.cpu_milli, node.memory_bytes
+    row[layout.TAKES], row[layout.MODEL] = int(node.takes_work), node.model
+    row[layout.RACK], row[layout.SPINE] = rack, node.spine
+    row[layout.DEVICES] = len(node.gpus)
+    row[layout.CPU_CAPACITY], row[layout.MEMORY_CAPACITY] = (
+        node.cpu_capacity,
+        node.memory_capacity,
+    )
+    row[layout.GPU : layout.GPU + len(node.gpus)] = node.gpus
     kernels.settle(row, 0)
     return row
 
