@@ -14,6 +14,8 @@ BENCHES = {
     "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
+    "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
     "swf": "bounded slowdown of batch windows by order and backfill",
     "simulate": "a trace through the scheduling core or the whole planner, with pictures",
     "philly": "completion times and waits on the Philly jobs against FIFO",
