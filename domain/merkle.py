@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-HASH_BYTES = 32
 EMPTY = sha256().digest()
 """The root of no leaves."""
 

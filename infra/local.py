@@ -24,6 +24,7 @@ from infra.bootstrap import begin, token_in
 from infra.embedded import postgres
 from infra.leave import OwnNode
 from infra.migrations import migrate
+from infra.settings import ALARM_CODE
 from infra.store import Store
 
 STOP_SECONDS = 10.0
@@ -78,6 +79,7 @@ class Child:
         self._pid_file = logs / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_at = 0.0
+        self._told = False
 
     def keep(self) -> None:
         """Start it if it does not run; a process that ends at once is not started in a rush."""
@@ -85,6 +87,7 @@ class Child:
             return
         if self._process is not None and self._ended_at == 0.0:
             self._ended_at = time.monotonic()
+            self._tell(self._process.returncode)
         if time.monotonic() - self._ended_at < RESTART_SECONDS:
             return
         self._ended_at = 0.0
@@ -93,6 +96,12 @@ class Child:
                 self._command, env=self._env, stdout=log, stderr=log, start_new_session=True
             )
         self._pid_file.write_text(f"{self._process.pid}\n")
+
+    def _tell(self, code: int) -> None:
+        """Say once that it ended with an alarm; what it was is in its log."""
+        if code == ALARM_CODE and not self._told:
+            self._told = True
+            print(f"ALARM: {self.name} found the event log tampered with: {self._log}", flush=True)
 
     def stop(self) -> None:
         """Ask it to end, and make it."""
@@ -126,6 +135,7 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         "COMPUTE_HOST": options.host,
         "COMPUTE_PORT": str(options.port),
         "COMPUTE_DATA": str(data),
+        "COMPUTE_WITNESS": os.environ.get("COMPUTE_WITNESS") or str(data / "witness"),
     }
     found = [
         Child("api", [python, "-m", "api"], server, data / "logs"),
