@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api import (
     agents,
+    audit,
     cluster,
     history,
     jobs,
@@ -31,7 +32,20 @@ from api.edge import Edge
 from infra.settings import Settings
 
 PREFIX = "/api/v1"
-MODULES = (jobs, history, output, cluster, projects, usage, policy, log, views, tokens, agents)
+MODULES = (
+    jobs,
+    history,
+    output,
+    cluster,
+    projects,
+    usage,
+    policy,
+    log,
+    views,
+    audit,
+    tokens,
+    agents,
+)
 
 
 class Health(BaseModel):

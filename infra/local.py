@@ -24,6 +24,7 @@ from infra.bootstrap import begin, token_in
 from infra.embedded import postgres
 from infra.leave import OwnNode
 from infra.migrations import migrate
+from infra.roles import grant
 from infra.settings import ALARM_CODE
 from infra.store import Store
 
@@ -126,6 +127,21 @@ def database(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
             yield server.dsn, server.keep
 
 
+def _migrated(dsn: str) -> str:
+    """Bring the tables up to date; the DSN for the services.
+
+    On the embedded server, and with COMPUTE_OWNER_URL, the services run in a role that can only
+    add to the log and read it. An owner's DSN in COMPUTE_DATABASE_URL goes on as it is.
+    """
+    given = bool(os.environ.get("COMPUTE_DATABASE_URL"))
+    owner = os.environ.pop("COMPUTE_OWNER_URL", "") or dsn  # no child inherits it
+    migrate(owner)
+    if owner == dsn and given:
+        return dsn
+    services = grant(owner)
+    return dsn if given else services
+
+
 def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[Child]:
     """The processes of the platform; secrets go by environment and file, never by argument."""
     data, python = options.data, sys.executable
@@ -164,7 +180,7 @@ def main() -> None:
         if probe.connect_ex((options.host, options.port)) == 0:
             sys.exit(f"port {options.port} is in use: choose another with --port (PORT= with make)")
     with database(options.data) as (dsn, keep):
-        migrate(dsn)
+        dsn = _migrated(dsn)
         store = Store(dsn)
         begin(store)
         token = token_in(store, options.data / "token", "admin", Role.ADMIN)

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     """A Postgres DSN; empty only where `infra.local` starts the embedded server."""
+    owner_url: str = ""
+    """A DSN of the role that owns the tables, for migrations; the services do without it."""
     kafka: str = ""
     """Kafka's host:port, or several separated by commas; without it, no Kafka."""
     follow: Literal["postgres", "kafka"] = "postgres"
