@@ -12,6 +12,8 @@ BENCHES = {
     "append": "events a second into the log, 100 a transaction, 1 and 4 writers",
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
+    "verify": "seconds to verify an exported log offline, 1,000,000 events",
+    "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",
     "truejobs": "seconds for real `true` jobs, batched and singly",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from domain.values.ids import ProjectId
 from infra import heads as heads_file
 from infra.follow import Bell
 from infra.heads import Folder
+from infra.settings import ALARM_CODE
 from infra.store import Change, Store, stream_of
 from infra.tree import TILE, export, prove
 from processors.alarm import TamperAlarm
@@ -243,3 +245,21 @@ def test_the_program_tells_what_it_found(dsn: str, store: Store, tmp_path: Path)
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == (1 if number else 0), done.stderr
         assert done.stdout.startswith("BROKEN: " if number else "5 events up to position 5 ")
+
+
+def test_the_processes_end_with_the_alarm_and_say_why(
+    dsn: str, store: Store, tmp_path: Path
+) -> None:
+    append(store, 5)
+    sign(dsn, store, tmp_path)
+    rewrite(dsn, CHANGES["cut"])
+    done = subprocess.run(
+        [sys.executable, "-m", "processors", "projector", "witness"],
+        env={**os.environ, "COMPUTE_DATABASE_URL": dsn, "COMPUTE_WITNESS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == ALARM_CODE
+    assert "ALARM: the log ends at position 2 with 2 events, 5 up to position 5" in done.stderr
