@@ -116,10 +116,15 @@ class Child:
         self._pid_file.unlink(missing_ok=True)
 
 
+def given_database() -> str:
+    """The DSN of a database that is not ours to run, or nothing."""
+    return os.environ.get("COMPUTE_DATABASE_URL", "")
+
+
 @contextmanager
 def database(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """The DSN that is set, or that of the embedded server; and what keeps the server running."""
-    given = os.environ.get("COMPUTE_DATABASE_URL", "")
+    given = given_database()
     if given:
         yield given, lambda: None
     else:
@@ -133,7 +138,7 @@ def _migrated(dsn: str) -> str:
     On the embedded server, and with COMPUTE_OWNER_URL, the services run in a role that can only
     add to the log and read it. An owner's DSN in COMPUTE_DATABASE_URL goes on as it is.
     """
-    given = bool(os.environ.get("COMPUTE_DATABASE_URL"))
+    given = given_database()
     owner = os.environ.pop("COMPUTE_OWNER_URL", "") or dsn  # no child inherits it
     migrate(owner)
     if owner == dsn and given:
@@ -152,6 +157,7 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         "COMPUTE_PORT": str(options.port),
         "COMPUTE_DATA": str(data),
         "COMPUTE_WITNESS": os.environ.get("COMPUTE_WITNESS") or str(data / "witness"),
+        **({} if given_database() else {"COMPUTE_DATABASE_FOLDER": str(data / "postgres")}),
     }
     found = [
         Child("api", [python, "-m", "api"], server, data / "logs"),
@@ -164,7 +170,8 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         if options.fake_gpus:
             command += ["--fake-gpus", options.fake_gpus]
         command += options.agent_option
-        found.append(Child("agent", command, {"COMPUTE_DATABASE_URL": ""}, data / "logs"))
+        hidden = {"COMPUTE_DATABASE_URL": "", "COMPUTE_KAFKA_PASSWORD": ""}
+        found.append(Child("agent", command, hidden, data / "logs"))
     return found
 
 

@@ -46,7 +46,7 @@ _SECTIONS: dict[str, Section] = {
     },
     "Server": {
         "audit": (_AT + "audit:audit", "Export the log with its signatures, and verify it."),
-        "admin": (_AT + "admin:admin", "Look after the platform: its read models."),
+        "admin": (_AT + "admin:admin", "Look after the platform: its read models, and events they cannot take."),
         "up": (_AT + "up:up", "Start the platform on this machine."),
     },
 }
