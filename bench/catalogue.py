@@ -13,6 +13,8 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
+    "verify": "seconds to verify an exported log offline, 1,000,000 events",
+    "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",
     "truejobs": "seconds for real `true` jobs, batched and singly",
     "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
     "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
