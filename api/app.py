@@ -31,6 +31,7 @@ from api.cell import Cell
 from api.command import Replay, answer
 from api.edge import Edge
 from api.metrics import CellState, Counters
+from infra import asyncapi
 from infra import quarantine as quarantine_table
 from infra.settings import Settings
 
@@ -100,6 +101,13 @@ def create_app(settings: Settings) -> FastAPI:
         with cell.connection() as connection:
             held = sum(quarantine_table.counts(connection).values())
         return Health(status="read_only" if cell.space.short() else "ok", quarantined=held)
+
+    events = asyncapi.text()
+
+    @app.get(f"{PREFIX}/asyncapi.json", include_in_schema=False)
+    def asyncapi_document() -> Response:
+        """The events on Kafka; needs no token, as the OpenAPI document."""
+        return Response(events, media_type="application/json")
 
     @app.exception_handler(Replay)
     async def replay(_request: Request, found: Replay) -> Response:

@@ -144,7 +144,8 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         if options.fake_gpus:
             command += ["--fake-gpus", options.fake_gpus]
         command += options.agent_option
-        found.append(Child("agent", command, {"COMPUTE_DATABASE_URL": ""}, data / "logs"))
+        hidden = {"COMPUTE_DATABASE_URL": "", "COMPUTE_KAFKA_PASSWORD": ""}
+        found.append(Child("agent", command, hidden, data / "logs"))
     return found
 
 

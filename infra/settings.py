@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,6 +18,14 @@ class Settings(BaseSettings):
     """A Postgres DSN; empty only where `infra.local` starts the embedded server."""
     kafka: str = ""
     """Kafka's host:port, or several separated by commas; without it, no Kafka."""
+    kafka_security: Literal["plaintext", "sasl_ssl"] = "plaintext"
+    """How its brokers are reached: `sasl_ssl` is SCRAM-SHA-512 over TLS."""
+    kafka_user: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    """Or, better, a file that holds it, with or without a line's end."""
+    kafka_password_file: Path | None = None
+    kafka_ca_file: Path | None = None
+    """PEM of the authority that signed the brokers' certificates; without it, the machine's."""
     follow: Literal["postgres", "kafka"] = "postgres"
     """Where projector and scheduler read the log: itself, or its copy on Kafka."""
     cell: str = "main"

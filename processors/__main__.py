@@ -181,7 +181,8 @@ def main(names: list[str]) -> None:
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
     names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
-    if "relay" in names or settings.follow == "kafka":
+    secured = settings.kafka_security != "plaintext"
+    if "relay" in names or settings.follow == "kafka" or secured:
         _check_kafka(settings)
     for name in names:
         threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()
