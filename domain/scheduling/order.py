@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -80,6 +80,20 @@ ORDERS: MappingProxyType[str, Order] = MappingProxyType(
     {"fcfs": fcfs, "sjf": sjf, "f1": f1, "saf": saf, "default": aged_area}
 )
 """Every order by its name."""
+
+
+def in_order(claims: Iterable[Claim], order: Order, now: int, *, guard: bool) -> list[Claim]:
+    """The claims by the order; with `guard` the one that came first goes before all.
+
+    Under EASY the first blocked claim holds its start: guarded, nobody is overtaken for longer
+    than until all that came before have started.
+    """
+    ordered = sorted(claims, key=lambda claim: order(claim, now))
+    if guard and ordered:
+        oldest = min(ordered, key=lambda claim: fcfs(claim, now))
+        ordered.remove(oldest)
+        ordered.insert(0, oldest)
+    return ordered
 
 
 class Backlog:
