@@ -20,7 +20,7 @@ SWF, PHILLY = DATA / "small.swf", DATA / "philly.csv"
 PODS, NODES = DATA / "pods.csv", DATA / "nodes.csv"
 
 
-def values(bench: str, *words: str | Path) -> dict[str, float]:
+def values(bench: str, *words: str | Path | int) -> dict[str, float]:
     parser = argparse.ArgumentParser()
     module = load(bench)
     module.options(parser)
@@ -104,7 +104,14 @@ def test_both_engines_run_a_trace_to_its_end_and_draw_it(tmp_path: Path) -> None
 
 
 def test_the_planner_runs_openb_and_swf_by_hand() -> None:
-    files = ("--trace=openb", "--file", PODS, "--inventory", NODES, "--engine=planner")
+    files: tuple[str | Path, ...] = (
+        "--trace=openb",
+        "--file",
+        PODS,
+        "--inventory",
+        NODES,
+        "--engine=planner",
+    )
     found = values("simulate", *files)  # pod-4 is larger than any node and left out
     assert found["planner.unfinished"] == 0
     assert found["planner.wait.max"] == 90  # pod-2 waits for both GPUs
