@@ -72,6 +72,7 @@ class Command:
 
     def __post_init__(self) -> None:
         self.key.check(self.store, self.caller.principal.name)
+        self.caller.cell.space.check()
 
     @property
     def store(self) -> Log:

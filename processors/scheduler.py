@@ -18,10 +18,10 @@ from domain.values.ids import AllocationId
 from domain.values.time import SECOND
 from infra.recorder import Epoch
 from infra.store import Change, Log, VersionConflict, stream_of
+from processors.reading import Quarantine, Reading
 from processors.stream import EventStream
 
 ROLE = "scheduler"
-BATCH = 5000
 CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
 
@@ -33,8 +33,14 @@ class Scheduler:
     """One leader's working life. Its snapshot is rebuilt from the log when it takes over."""
 
     def __init__(
-        self, store: Log, stream: EventStream, epoch: Epoch, now: Callable[[], int]
+        self,
+        store: Log,
+        stream: EventStream,
+        epoch: Epoch,
+        now: Callable[[], int],
+        ward: Quarantine | None = None,
     ) -> None:
+        """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
         self._stream = stream
         self._epoch = epoch
@@ -42,6 +48,7 @@ class Scheduler:
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
         self._due = False
+        self._reading = Reading(store, stream, ROLE, ward)
         self.snapshot = Snapshot()
 
     def run(self) -> None:
@@ -68,19 +75,16 @@ class Scheduler:
             self._follow()
             if self._behind():
                 return True
-        self._due = False
-        self._append(self._decisions(plan(self.snapshot)))
+        made = plan(self.snapshot, self._now())
+        self._due = made.more
+        self._append(self._decisions(made))
         return True
 
     def _behind(self) -> bool:
         return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
-        changed = False
-        while batch := self._stream.read(self.snapshot.position, BATCH):
-            for recorded in batch:
-                changed |= self.snapshot.apply(recorded)
-        return changed
+        return self._reading.follow(self.snapshot)
 
     def _conclusions(self) -> list[Decision]:
         found = [self._conclusion(c) for c in conclude(self.snapshot, self._now())]
@@ -124,8 +128,10 @@ class Scheduler:
             job.spec.resources,
             gpu_model=placement.gpu_model,
             user=job.submitted_by,
+            exclusive=job.spec.where.exclusive,
+            labels=job.spec.labels,
         )
-        placed = jobs.place(job, allocation, placement.seats, "best_fit")
+        placed = jobs.place(job, allocation, placement.seats, self.snapshot.policy.scheduler.score)
         meta = self._meta(job)
         return [
             self._change("allocation", allocation, granted, meta),

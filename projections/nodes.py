@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from psycopg import Connection
 from domain.allocation.events import Granted, Released
 from domain.event import Recorded
 from domain.node import events as e
+from domain.node.node import pool_of
 from domain.values.resources import NOTHING, Resources
 from projections.view import Key, View
 
@@ -40,14 +40,6 @@ def _touches(recorded: Recorded) -> Iterable[Key]:
         case e.Registered() | e.Lost() | e.Cordoned() | e.Uncordoned():
             return {(recorded.stream.partition("/")[2],)}
     return ()
-
-
-def pool_of(offer: e.Registered) -> str:
-    """The pool a node says it is in, else that of its GPU model, else `cpu`."""
-    if offer.pool:
-        return offer.pool
-    models = Counter(device.model for device in offer.devices)
-    return models.most_common(1)[0][0].lower() if models else "cpu"
 
 
 def _fold(row: NodeRow | None, _key: Key, recorded: Recorded) -> NodeRow | None:

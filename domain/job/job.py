@@ -9,11 +9,12 @@ from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict
 from domain.job import events as e
 from domain.job.events import JobEvent, QueuedCause, StopCause
-from domain.job.spec import MAX_PRIORITY, JobSpec, Retry
+from domain.job.spec import JobSpec, Retry
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
 from domain.scheduling.reason import WaitReason
 from domain.values.checks import between
 from domain.values.ids import AllocationId, JobId
+from domain.values.priority import MAX_PRIORITY
 from domain.values.time import SECOND
 
 
@@ -148,7 +149,7 @@ def submit(job: JobId, spec: JobSpec, submitted_by: str, now: int) -> list[JobEv
 def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
     """Record why the job waits, unless it was last told a reason of the same kind."""
     _require(job, frozenset({Phase.QUEUED}), "explain")
-    known = job.waiting is not None and job.waiting.same_kind(reason)
+    known = job.waiting is not None and job.waiting.kind == reason.kind
     return [] if known else [e.WaitExplained(reason)]
 
 
@@ -157,7 +158,8 @@ def place(
 ) -> list[JobEvent]:
     """Give the job its whole gang, or nothing."""
     _require(job, frozenset({Phase.QUEUED}), "place")
-    if len(seats) != job.spec.replicas:
+    least = job.spec.replicas if job.spec.min_replicas is None else job.spec.min_replicas
+    if not least <= len(seats) <= job.spec.replicas:
         raise Conflict("gang_incomplete", want=job.spec.replicas, got=len(seats))
     return [e.Placed(job.attempt + 1, allocation, seats, reason)]
 

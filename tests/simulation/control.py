@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from domain.errors import Refusal
 from domain.values.time import MILLISECOND, SECOND
+from infra.codec import Poison
 from infra.recorder import Epoch
 from infra.store import Log
 from processors import timers
@@ -149,6 +150,9 @@ class MemoryWatch:
 
     def settle_lease(self, node: str, session: str) -> None:
         self.leases.settle(node, session)
+
+    def held_back(self, found: Sequence[Poison]) -> None:
+        assert not found, "everything here can be read"
 
 
 def schedule(database: Database, epoch: Epoch) -> Work:

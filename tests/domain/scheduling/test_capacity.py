@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from domain.job.transitions import Phase
 from domain.scheduling.plan import plan
 from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.ledger import Ledger
@@ -13,21 +14,21 @@ from tests.domain.scheduling.strategies import cells
 @given(cells())
 def test_only_what_is_free_is_given_and_each_device_once(cell: Cell) -> None:
     ledger = Ledger(cell.snapshot)
-    for placement in plan(cell.snapshot).placements:
+    for placement in plan(cell.snapshot, cell.now).placements:
         want = cell.job(placement.job).spec.resources
         for seat in placement.seats:
             account = ledger.accounts[seat.node]
             assert account.cpu >= want.cpu_milli
             assert account.memory >= want.memory_bytes
             assert set(seat.devices) <= account.devices.keys()
-            assert len(set(seat.devices)) == len(seat.devices) == want.whole_gpus
+            assert len(set(seat.devices)) == len(seat.devices) == want.gpus
             account.take(seat, want)
 
 
 @given(cells())
 def test_gangs_are_whole_and_of_one_acceptable_model(cell: Cell) -> None:
     models = Ledger(cell.snapshot, gone=cell.snapshot.jobs).accounts
-    for placement in plan(cell.snapshot).placements:
+    for placement in plan(cell.snapshot, cell.now).placements:
         spec = cell.job(placement.job).spec
         assert [seat.rank for seat in placement.seats] == list(range(spec.replicas))
         given_models = {
@@ -39,7 +40,7 @@ def test_gangs_are_whole_and_of_one_acceptable_model(cell: Cell) -> None:
 
 @given(cells())
 def test_seats_are_on_nodes_that_take_work_and_can_run_them(cell: Cell) -> None:
-    for placement in plan(cell.snapshot).placements:
+    for placement in plan(cell.snapshot, cell.now).placements:
         spec = cell.job(placement.job).spec
         for seat in placement.seats:
             node = cell.snapshot.nodes[seat.node].node
@@ -50,8 +51,8 @@ def test_seats_are_on_nodes_that_take_work_and_can_run_them(cell: Cell) -> None:
 
 @given(cells())
 def test_each_job_is_decided_once(cell: Cell) -> None:
-    queued = sorted(cell.snapshot.queued)
-    made = plan(cell.snapshot)
+    queued = cell.in_phase(Phase.QUEUED)
+    made = plan(cell.snapshot, cell.now)
     assert sorted([p.job for p in made.placements] + [w.job for w in made.waits]) == queued
 
 
@@ -60,7 +61,7 @@ def test_no_quota_is_passed(cell: Cell) -> None:
     held: dict[str, dict[str, int]] = {}
     for allocation in cell.snapshot.allocations.values():
         charge(held, cell, allocation.job)
-    for placement in plan(cell.snapshot).placements:
+    for placement in plan(cell.snapshot, cell.now).placements:
         project = charge(held, cell, placement.job)
         quota = cell.snapshot.quotas[cell.job(placement.job).spec.project]
         for name, amount in held[project].items():

@@ -10,30 +10,29 @@ from hypothesis import strategies as st
 from domain.job.spec import JobSpec
 from domain.scheduling.plan import plan
 from domain.scheduling.reason import WaitCode
-from domain.scheduling.snapshot import order_key
-from tests.domain.scheduling.cell import Cell
+from tests.domain.scheduling.cell import Cell, order_key
 from tests.domain.scheduling.ledger import Ledger
 from tests.domain.scheduling.strategies import cells, shuffled
 
 
 @given(cells(), st.randoms(use_true_random=False))
 def test_the_plan_depends_on_what_is_known_not_on_how_it_is_kept(cell: Cell, luck: Random) -> None:
-    made = plan(cell.snapshot)
-    assert plan(cell.snapshot) == made
-    assert plan(shuffled(cell.snapshot, luck.shuffle)) == made
+    made = plan(cell.snapshot, cell.now)
+    assert plan(cell.snapshot, cell.now) == made
+    assert plan(shuffled(cell.snapshot, luck.shuffle), cell.now) == made
 
 
 @given(cells())
 def test_decisions_follow_priority_and_then_the_time_in_the_queue(cell: Cell) -> None:
-    made = plan(cell.snapshot)
-    for jobs in ([p.job for p in made.placements], [w.job for w in made.waits]):
-        assert jobs == sorted(jobs, key=lambda j: order_key(cell.job(j)))
+    made = plan(cell.snapshot, cell.now)
+    jobs = [placement.job for placement in made.placements]
+    assert jobs == sorted(jobs, key=lambda j: order_key(cell.job(j)))
 
 
 @given(cells())
 def test_a_job_never_waits_for_what_one_behind_it_was_given(cell: Cell) -> None:
     """Jobs behind a waiting job may start, but never with a demand that covers its own."""
-    made = plan(cell.snapshot)
+    made = plan(cell.snapshot, cell.now)
     for wait in made.waits:
         if wait.reason.code is WaitCode.OVER_QUOTA:
             continue
@@ -61,7 +60,7 @@ def covers(large: JobSpec, small: JobSpec) -> bool:
 @given(cells(fresh=True))
 def test_a_job_waits_only_if_it_fits_into_nothing_those_ahead_left(cell: Cell) -> None:
     """Without reservations the promise is exact: free, less what those ahead were given."""
-    made = plan(cell.snapshot)
+    made = plan(cell.snapshot, cell.now)
     for wait in made.waits:
         if wait.reason.code is WaitCode.PREEMPTING:
             return
@@ -78,8 +77,8 @@ def test_a_job_waits_only_if_it_fits_into_nothing_those_ahead_left(cell: Cell) -
 
 @given(cells())
 def test_a_plan_carried_out_leaves_nothing_to_decide(cell: Cell) -> None:
-    cell.carry_out(plan(cell.snapshot))
-    again = plan(cell.snapshot)
+    cell.carry_out(plan(cell.snapshot, cell.now))
+    again = plan(cell.snapshot, cell.now)
     assert again.placements == []
     assert again.preemptions == []
 
@@ -87,8 +86,8 @@ def test_a_plan_carried_out_leaves_nothing_to_decide(cell: Cell) -> None:
 @given(cells())
 def test_a_plan_carried_out_changes_no_reason(cell: Cell) -> None:
     """Else every waiting job would be told two reasons whenever room is freed and taken."""
-    first = plan(cell.snapshot)
+    first = plan(cell.snapshot, cell.now)
     cell.carry_out(first)
     told = {wait.job: wait.reason for wait in first.waits}
-    for wait in plan(cell.snapshot).waits:
-        assert wait.reason.same_kind(told[wait.job])
+    for wait in plan(cell.snapshot, cell.now).waits:
+        assert wait.reason.kind == told[wait.job].kind

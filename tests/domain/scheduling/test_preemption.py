@@ -7,16 +7,15 @@ from hypothesis import event, given
 from domain.job.transitions import Phase
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.reason import WaitCode
-from domain.scheduling.snapshot import order_key
 from domain.values.ids import JobId
-from tests.domain.scheduling.cell import STOPPED, Cell
+from tests.domain.scheduling.cell import STOPPED, Cell, order_key
 from tests.domain.scheduling.ledger import Ledger
 from tests.domain.scheduling.strategies import cells
 
 
 @given(cells())
 def test_victims_run_with_strictly_lower_priority_and_are_asked_once(cell: Cell) -> None:
-    made = plan(cell.snapshot)
+    made = plan(cell.snapshot, cell.now)
     victims = [preemption.victim for preemption in made.preemptions]
     assert len(set(victims)) == len(victims)
     for preemption in made.preemptions:
@@ -30,7 +29,7 @@ def test_victims_run_with_strictly_lower_priority_and_are_asked_once(cell: Cell)
 @given(cells())
 def test_nobody_is_asked_where_preemption_is_off(cell: Cell) -> None:
     cell.set_preemption(False)
-    assert plan(cell.snapshot).preemptions == []
+    assert plan(cell.snapshot, cell.now).preemptions == []
 
 
 def room_of_first(cell: Cell, made: Plan, preemptor: JobId, gone: set[JobId]) -> Ledger:
@@ -45,7 +44,7 @@ def room_of_first(cell: Cell, made: Plan, preemptor: JobId, gone: set[JobId]) ->
 
 @given(cells(fresh=True, quotas=False))
 def test_victims_are_enough_and_none_is_one_too_many(cell: Cell) -> None:
-    made = plan(cell.snapshot)
+    made = plan(cell.snapshot, cell.now)
     if not made.preemptions:
         return
     event("preempts")
@@ -60,7 +59,7 @@ def test_victims_are_enough_and_none_is_one_too_many(cell: Cell) -> None:
 @given(cells(fresh=True, quotas=False))
 def test_the_least_important_make_room(cell: Cell) -> None:
     """No victim of some priority where those below it would have been enough."""
-    made = plan(cell.snapshot)
+    made = plan(cell.snapshot, cell.now)
     if not made.preemptions:
         return
     first = made.preemptions[0].preemptor
