@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.trace import TraceJob
-from domain.job.spec import JobSpec
+from domain.job.spec import YEAR_SECONDS, JobSpec
 from domain.node.events import Registered
 from domain.scheduling.profile import Amount
 from domain.values.ids import DeviceId, NodeId, ProjectId
@@ -65,7 +65,10 @@ class Cut:
 
     def spec(self, job: TraceJob) -> JobSpec:
         each, seats = self._seat(job)
-        return JobSpec(job.name, ProjectId(job.user or "trace"), ("run",), None, each, (), seats)
+        name, project = job.name, ProjectId(job.user or "trace")
+        limit = min(max(job.estimate, 1), YEAR_SECONDS)  # what the planner foresees ends by
+        run = JobSpec(name, project, ("run",), None, each, (), seats)
+        return replace(run, time_limit_seconds=limit)
 
     def _seat(self, job: TraceJob) -> tuple[Resources, int]:
         if self.what == "openb":
