@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.trace import TraceJob
-from domain.job.spec import YEAR_SECONDS, JobSpec
+from domain.job.spec import JobSpec
 from domain.node.events import Registered
 from domain.scheduling.profile import Amount
 from domain.values.ids import DeviceId, NodeId, ProjectId
 from domain.values.resources import Resources
+from domain.values.time import YEAR_SECONDS
 from domain.values.topology import Device
 
 MIB = 2**20
@@ -66,9 +67,9 @@ class Cut:
     def spec(self, job: TraceJob) -> JobSpec:
         each, seats = self._seat(job)
         name, project = job.name, ProjectId(job.user or "trace")
-        limit = min(max(job.estimate, 1), YEAR_SECONDS)  # what the planner foresees ends by
+        estimate = min(max(job.estimate, 1), YEAR_SECONDS)
         run = JobSpec(name, project, ("run",), None, each, (), seats)
-        return replace(run, time_limit_seconds=limit)
+        return replace(run, estimate_seconds=estimate)
 
     def _seat(self, job: TraceJob) -> tuple[Resources, int]:
         if self.what == "openb":
