@@ -97,11 +97,11 @@ def in_order(claims: Iterable[Claim], order: Order, now: int, *, guard: bool) ->
 
 
 class Backlog:
-    """When plain FIFO would start each job: the bound on how long the default may overtake it.
+    """From when a job may no longer be overtaken: a fluid FIFO would have done all before it.
 
-    A fluid FIFO that keeps `capacity` busy serves what came before first: a job is due when all
-    of that would be done. No real FIFO is earlier, for it also loses to fragmentation. What is
-    due goes first come, first served, so overtaking only reorders what FIFO makes wait anyhow.
+    The fluid keeps `capacity` busy and serves what came first. It is an estimate, no bound: a
+    real FIFO may start a job earlier, beside those before it, or later, for what does not fit.
+    What is due goes first come, first served.
     """
 
     def __init__(self, capacity: int) -> None:
