@@ -86,8 +86,6 @@ def test_a_leader_begins_where_another_left_its_state(
     cell.submit("e")
     epoch = cell.store.take_role(ROLE, "2")
     second = Scheduler(cell.store, cell.stream, epoch, cell.now, kept=kept)
-        cell.store, cell.stream, cell.store.take_role(ROLE, "2"), cell.now, kept=kept
-    )
     assert second.snapshot.position == first.snapshot.position
     settle(second)
     third = cell.scheduler()
