@@ -5,7 +5,7 @@ Its threads are not simulated: what they decide is, in the order `agents/agent.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import reconcile
@@ -21,6 +21,7 @@ from agents.reconcile import (
     Phase,
     ReportGone,
     Start,
+    TellAgain,
     kill_all,
 )
 from agents.seats import Published, StopRecord
@@ -220,8 +221,18 @@ class SimulatedAgent:
                 self._disk.seats[key] = SeatFiles(order, self._boot)
                 self._seats[key] = Known(order, Local(Phase.STARTING))
                 self._conclude(key, outcome, None, detail)
+            case TellAgain(key=key):
+                self._tell_again(key)
             case Forget(key=key):
                 del self._seats[key], self._disk.seats[key]
+
+    def _tell_again(self, key: SeatKey) -> None:
+        if Guard.RETELL in self._off:
+            return
+        self._loop.seen["an agent tells again what was lost"] += 1
+        seat, ended = self._seats[key], self._disk.seats[key].ended
+        seat.local = replace(seat.local, told_us=self._machine.clock())
+        self._tell(Started(*key, "sandbox") if ended is None else ended)
 
     def _start(self, order: Order) -> None:
         key = order.key
@@ -255,7 +266,8 @@ class SimulatedAgent:
     def _runs(self, key: SeatKey) -> None:
         seat = self._seats[key]
         local = seat.local
-        seat.local = Local(Phase.RUNNING, local.asked, local.killed)
+        now = self._machine.clock()
+        seat.local = Local(Phase.RUNNING, local.asked, local.killed, told_us=now)
         self._tell(Started(*key, "sandbox"))
         if local.killed:
             self._machine.kill(key)
@@ -336,7 +348,7 @@ class SimulatedAgent:
             self._note(f"is refused {type(fact).__name__} of {key_of(fact)}: {result.code}", seat)
         if isinstance(fact, Ended):
             self._disk.seats[key_of(fact)].reported = True
-            seat.local = Local(Phase.ENDED, seat.local.asked, seat.local.killed, reported=True)
+            seat.local = replace(seat.local, reported=True, told_us=self._machine.clock())
         if isinstance(fact, CheckpointSaved):
             self._disk.seats[key_of(fact)].published = Published(fact, reported=True)
 

@@ -45,7 +45,12 @@ class Users:
 
     def behaviour(self, job: str) -> Behaviour:
         """What a job does."""
-        return self.behaviours[self.checker.jobs[job].spec.name]
+        return self.behaviours[self.checker.names[job]]
+
+    def acknowledged(self) -> set[str]:
+        """The jobs whose submission was acknowledged, as far as the cell knows them."""
+        known = {job.spec.name for job in self.checker.jobs.values()}
+        return {name for name in self.behaviours if name not in self.unanswered and name in known}
 
     def submit(self, number: int) -> None:
         """One new job, unless it is left out."""

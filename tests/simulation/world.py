@@ -18,11 +18,12 @@ from domain.values.ids import DeviceId, NodeId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import MILLISECOND, SECOND
 from domain.values.topology import Device
+from infra.codec import UnknownEvent
 from infra.store import Change, stream_of
 from processors import scheduler, timers
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
-from tests.simulation.control import Leader, MemoryWatch, keep_time, schedule
+from tests.simulation.control import RETRY, Leader, MemoryWatch, keep_time, schedule
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
 from tests.simulation.guards import Guard, without
@@ -45,7 +46,7 @@ LAST = 3000 * SECOND
 @dataclass(frozen=True)
 class Outcome:
     """How a world went: `checksum` is of its whole trace and log, `happened`
-    names what was planned and came about."""
+    names what was planned and came about, `seen` what went wrong."""
 
     seed: int
     events: int
@@ -54,6 +55,7 @@ class Outcome:
     checksum: str
     happened: tuple[str, ...]
     violation: Violation | None = None
+    seen: tuple[str, ...] = ()
 
 
 class World:
@@ -68,7 +70,9 @@ class World:
         self.trace = Trace(self.loop)
         self._random = Random(f"world {seed}")
         self._off = off
-        self.log = MemoryLog(lambda: EPOCH + self.loop.now, off)
+        self.clock_step = 0
+        self.log = MemoryLog(lambda: EPOCH + self.loop.now + self.clock_step, off)
+        self.log.seen = self.loop.seen
         self.checker = Checker(self.trace, self.log.epochs)
         self.network = Network(self.loop, lambda node: self._fork(f"network {node}"), Weather())
         self.trouble = Trouble()
@@ -219,8 +223,14 @@ class World:
         self._projecting = False
         if self.loop.now < self.projector_until:
             self._project_later()
-        else:
+            return
+        try:
             self.views.step()
+        except UnknownEvent:
+            self.loop.after(RETRY, self._project_later)
+        else:
+            for leader in self.leaders:
+                leader.wake()
 
     # a run
 
@@ -248,6 +258,7 @@ class World:
             self._checksum(),
             tuple(self.plan.done),
             violation,
+            tuple(sorted(+self.loop.seen)),
         )
 
     def _begin(self) -> None:
@@ -257,9 +268,9 @@ class World:
             leader.start(self._random.randrange(SECOND))
         for name in sorted(self.machines):
             self.loop.after(self._random.randrange(5 * SECOND), partial(self._power_on, name))
-        for number in range(1, self._random.randrange(9, 21)):
+        for number in range(1, self._random.randrange(6, 13)):
             self.loop.at(self._random.randrange(HEAL), partial(self.users.submit, number))
-        for number in range(1, self._random.randrange(1, 16)):
+        for number in range(1, self._random.randrange(1, 13)):
             self.loop.at(self._random.randrange(HEAL), partial(self.users.control, number))
         self.faults.begin()
 
