@@ -73,6 +73,7 @@ class SimulatedAgent:
         self._orders: dict[SeatKey, Order] | None = None
         self._deadlines: dict[SeatKey, int] = {}
         self._facts: list[Fact] = []
+        self._saving: set[SeatKey] = set()
         self._sending = False
         self._failures = {"lease": 0, "report": 0}
         self._lease: Lease | None = None
@@ -88,6 +89,8 @@ class SimulatedAgent:
 
     def die(self) -> None:
         """kill -9."""
+        if self._saving:
+            self._loop.seen["an agent dies while a stopped job saves"] += 1
         self.alive = False
         self._machine.exited = None
 
@@ -286,6 +289,10 @@ class SimulatedAgent:
         if seat.order.seat.checkpointing.enabled and outcome is not Outcome.LOST:
             cause = "stop" if outcome is Outcome.STOPPED else "exit"
             delay = self._random.randrange(2000) * MILLISECOND
+            if cause == "stop":
+                self._loop.seen["a stopped job saves"] += 1
+                self._saving.add(key)
+                self._machine.saving(self._machine.name)
             self._later(delay, lambda: self._save(key, cause, outcome, result.code, detail))
         else:
             self._conclude(key, outcome, result.code, detail)
@@ -293,6 +300,7 @@ class SimulatedAgent:
     def _save(
         self, key: SeatKey, cause: str, outcome: Outcome, code: int | None, detail: str
     ) -> None:
+        self._saving.discard(key)
         digest = f"{self._random.getrandbits(256):064x}"
         saved = CheckpointSaved(*key, cause, digest, 1, 1, 1)
         self._disk.seats[key].published = Published(saved)

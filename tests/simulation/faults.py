@@ -50,6 +50,7 @@ class Faults:
             "machine-dies": (self._machine_dies, 60),
             "cordon": (self._cordon, 60),
             "quota": (self._quota, 90),
+            "reprioritize": (lambda random: world.users.reprioritize(random), 60),
             "burst": (self._burst, 200),
         }
         self._moments: dict[str, bool] = {}
@@ -60,7 +61,7 @@ class Faults:
             random = self._plan.random(name)
             if random.random() < 0.7:
                 self._again(name, act, mean, random)
-        for name in ("lag-at-node", "stuck-registration"):
+        for name in ("lag-at-node", "stuck-registration", "save-interrupted"):
             self._moments[name] = self._plan.random(name).random() < 0.7
         self._choose(self._world.network.weather, _WEATHER)
         self._choose(self._world.trouble, _TROUBLE)
@@ -87,6 +88,16 @@ class Faults:
                 self._world.stop_machine(node, wipe=False, span=span(random, 30_000))
             self._world.trace.note("the API stands still while it registers", node=node)
             self._world.loop.pause(span(random, 60_000))
+
+    def saving(self, node: str) -> None:
+        """A stopped job saves; its agent, or the whole machine, may die before it has."""
+        random = self._bad_luck("save-interrupted")
+        if random is not None:
+            power, length = random.random() < 0.3, span(random, 10_000)
+            act = partial(self._world.stop_machine, node, False, length)
+            if not power:
+                act = partial(self._world.kill_agent, node, length)
+            self._world.loop.after(0, lambda: act() if self._world.machines[node].up else None)
 
     def _bad_luck(self, name: str) -> Random | None:
         """Now and then, the random numbers of a fault that goes with what is happening."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import AllocationEvent, Granted, Released, SeatEnded, SeatLost
+from domain.allocation.seat import Outcome
 from domain.event import Recorded
 from domain.job import job as jobs
 from domain.job.events import GraceExpired, JobEvent, Placed, Reopened, Submitted
@@ -52,6 +53,7 @@ class Checker:
         self._names: set[str] = set()
         self._keys: set[tuple[str, str]] = set()
         self._position = 0
+        self._epochs_given: set[Epoch] = set()
         self.names: dict[str, str] = {}
         """Of every job that ever was, also of those a failover lost."""
 
@@ -99,6 +101,12 @@ class Checker:
         for item in batch:
             if isinstance(item.event, Granted):
                 self._granted(item.event, item)
+
+    def took(self, epoch: Epoch) -> None:
+        """A leader took a role."""
+        if epoch in self._epochs_given:
+            self.fail("I11", f"epoch {epoch.number} of {epoch.role} was given twice")
+        self._epochs_given.add(epoch)
 
     def _one(self, item: Recorded) -> None:
         if item.position <= self._position:
@@ -165,6 +173,8 @@ class Checker:
                 if other.job == job and other.attempt >= event.attempt:
                     self.fail("I3", f"attempt {event.attempt} after {other.attempt}", job)
             self._projects[name] = item.meta.project or ""
+        if ends and before is not None and len(before.seats) > 1 and not before.ends:
+            self._trace.seen["a gang lost one of its seats"] += _went_wrong(event)
         if isinstance(event, Released) and before is not None and not before.all_ended:
             self.fail("I6", f"{name} is released before all its seats ended", job)
         self.allocations[name] = allocations.evolve(before, event)
@@ -251,6 +261,11 @@ def _holds(offer: Registered, held: Resources, devices: list[str], given: set[st
     gone = 1000 * len(set(devices) - known)
     rest = replace(held, gpu_milli=held.gpu_milli - gone)
     return known.issuperset(given) and rest.fits(offer.capacity)
+
+
+def _went_wrong(event: SeatEnded | SeatLost) -> bool:
+    """Whether a seat ended other than by itself and well."""
+    return isinstance(event, SeatLost) or event.outcome is not Outcome.EXITED
 
 
 def _within(used: Resources, quota: Quota) -> bool:

@@ -50,6 +50,7 @@ class MemoryLog(Log):
         self.unreadable: set[int] = set()
         self.seen: Counter[str] = Counter()
         self.holds: Callable[[Session], bool] = lambda _: True
+        self.taken: Callable[[Epoch], None] = lambda _: None
         self.observers: list[Observer] = []
 
     def append(
@@ -148,7 +149,9 @@ class MemoryLog(Log):
         if self.now() < self.held_until:
             raise Unavailable("failover", "agents are reconciled first")
         self.epochs[role] = self.epochs.get(role, 0) + 1
-        return Epoch(role, self.epochs[role])
+        epoch = Epoch(role, self.epochs[role])
+        self.taken(epoch)
+        return epoch
 
     def copy(self) -> LogCopy:
         """What a standby has that got everything so far."""

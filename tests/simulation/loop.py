@@ -64,6 +64,7 @@ class Trace:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+        self.seen = loop.seen
         self._lines: list[tuple[int, str, str, str]] = []
         self.checksum = 0
 

@@ -89,6 +89,8 @@ class Machine:
         self.up = False
         self.boots = 0
         self.broken: set[str] = set()
+        self.saving: Callable[[str], None] = lambda _: None
+        """Told this machine's name when a job that was stopped begins its last save."""
         self._booted = 0
 
     @property

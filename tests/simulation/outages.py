@@ -62,7 +62,9 @@ def clock_steps(world: World, random: Random) -> None:
 
 def fail_over_in_step(world: World, random: Random) -> None:
     """Synchronous profile: from the standby's loss on nothing is acknowledged; nothing is lost."""
-    length = span(random, 8_000)
+    if world.failing:
+        return
+    world.failing, length = True, span(random, 8_000)
     world.trace.note(f"the primary dies; a standby in step answers in {length / 1e6:.1f} s")
     _down(world, length)
     world.loop.after(length, lambda: _promote(world, random, None))
@@ -70,10 +72,18 @@ def fail_over_in_step(world: World, random: Random) -> None:
 
 def fail_over_behind(world: World, random: Random) -> None:
     """Asynchronous profile: what the standby did not get yet is lost, acknowledged or not."""
-    behind, length = span(random, 4_000), span(random, 8_000)
+    if world.failing:
+        return
+    world.failing = True
+    behind, length = span(random, 10_000), span(random, 8_000)
+    if random.random() < 0.4:  # what takes the primary often takes a part of the network too
+        node = random.choice(sorted(world.machines))
+        world.network.block(node, "cell", world.loop.now + behind + span(random, 30_000))
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
     def die() -> None:
+        if world.faults.over:
+            return
         world.trace.note(f"the primary dies; a standby behind it answers in {length / 1e6:.1f} s")
         _down(world, length)
         world.loop.after(length, lambda: _promote(world, random, standby))
@@ -83,6 +93,9 @@ def fail_over_behind(world: World, random: Random) -> None:
 
 def _promote(world: World, random: Random, standby: tuple[object, ...] | None) -> None:
     """What the operator does: `infra.failover`; leaders may go on and not know."""
+    world.failing = False
+    if world.faults.over:
+        return
     if standby is None:
         standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
     log, views, leases, truth = standby

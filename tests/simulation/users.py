@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -79,6 +80,14 @@ class Users:
             )
         )
         self._control(random.choice(known), *chosen)
+
+    def reprioritize(self, random: Random) -> None:
+        """Change the priority of everything that waits, at moments close to each other."""
+        for name, job in sorted(self.checker.jobs.items()):
+            if job.phase is Phase.QUEUED:
+                change = _priority(random.randrange(10))
+                delay = random.randrange(500) * MILLISECOND
+                self.loop.after(delay, partial(self._control, name, "priority", change))
 
     def release_all(self) -> None:
         """Resume whatever waits for a person."""

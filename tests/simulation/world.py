@@ -71,6 +71,7 @@ class World:
         self._random = Random(f"world {seed}")
         self._off = off
         self.clock_step = 0
+        self.failing = False
         self.log = MemoryLog(lambda: EPOCH + self.loop.now + self.clock_step, off)
         self.log.seen = self.loop.seen
         self.checker = Checker(self.trace, self.log.epochs)
@@ -85,6 +86,7 @@ class World:
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
         )
         self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
+        self.log.taken = self.checker.took
         self.log.observers.append(self.checker.recorded)
         self.log.observers.append(lambda *_: self._ring())
         self.leaders = self._make_leaders()
@@ -103,6 +105,8 @@ class World:
         self.faults = Faults(self, self.plan)
         self.log.observers.append(lambda batch, *_: self.faults.recorded(batch))
         self.cell.registering = self.faults.registering
+        for machine in self.machines.values():
+            machine.saving = self.faults.saving
 
     def _fork(self, name: str) -> Random:
         return Random(f"{name} {self.seed}")
