@@ -19,7 +19,7 @@ from domain.values.time import from_datetime
 from infra.ids import digest
 from projections import projects, tokens
 
-_scheme = HTTPBearer(auto_error=False, description="A token issued by POST /api/v1/tokens")
+scheme = HTTPBearer(auto_error=False, description="A token issued by POST /api/v1/tokens")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="compute"'}
 
 
@@ -76,7 +76,7 @@ class Requires:
     def __call__(
         self,
         request: Request,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
         min_position: Annotated[
             int, Query(ge=0, le=2**63 - 1, description="wait until reads show this position")
         ] = 0,

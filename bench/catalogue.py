@@ -11,8 +11,12 @@ from bench.report import Row
 BENCHES = {
     "append": "events a second into the log, 100 a transaction, 1 and 4 writers",
     "submit": "single submissions a second over HTTP, 4 clients",
+    "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "swf": "bounded slowdown of batch windows by order and backfill",
+    "simulate": "a trace through the scheduling core or the whole planner, with pictures",
+    "philly": "completion times and waits on the Philly jobs against FIFO",
 }
 
 

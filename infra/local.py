@@ -106,10 +106,15 @@ class Child:
         self._pid_file.unlink(missing_ok=True)
 
 
+def given_database() -> str:
+    """The DSN of a database that is not ours to run, or nothing."""
+    return os.environ.get("COMPUTE_DATABASE_URL", "")
+
+
 @contextmanager
 def database(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """The DSN that is set, or that of the embedded server; and what keeps the server running."""
-    given = os.environ.get("COMPUTE_DATABASE_URL", "")
+    given = given_database()
     if given:
         yield given, lambda: None
     else:
@@ -126,6 +131,7 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         "COMPUTE_HOST": options.host,
         "COMPUTE_PORT": str(options.port),
         "COMPUTE_DATA": str(data),
+        **({} if given_database() else {"COMPUTE_DATABASE_FOLDER": str(data / "postgres")}),
     }
     found = [
         Child("api", [python, "-m", "api"], server, data / "logs"),
@@ -138,7 +144,8 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         if options.fake_gpus:
             command += ["--fake-gpus", options.fake_gpus]
         command += options.agent_option
-        found.append(Child("agent", command, {"COMPUTE_DATABASE_URL": ""}, data / "logs"))
+        hidden = {"COMPUTE_DATABASE_URL": "", "COMPUTE_KAFKA_PASSWORD": ""}
+        found.append(Child("agent", command, hidden, data / "logs"))
     return found
 
 

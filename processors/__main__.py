@@ -11,9 +11,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, Protocol
 
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
@@ -22,11 +23,18 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
+from processors.lanes import Lanes
+from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
 from processors.watch import PostgresWatch
+from projections.catalogue import VIEWS
 from projections.tables import prepare
+from projections.view import View
 
 RETRY_SECONDS = 0.5
+LONGEST_SECONDS = 4.0
+SOUND_SECONDS = 10.0
+"""Who ran as long as this before it failed is started at once again."""
 log = logging.getLogger("processors")
 
 
@@ -47,31 +55,34 @@ def follow(settings: Settings, store: Store) -> Stream:
     return KafkaStream(cell_of(settings))
 
 
+@contextmanager
+def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.Projector]:
+    """A projector of these read models with connections of its own."""
+    dsn = settings.database_url
+    with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
+        prepare(connection)
+        with closing(follow(settings, store)) as stream:
+            yield projector.Projector(connection, stream, views)
+
+
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
-    dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    stream = follow(settings, store)
-    try:
-        prepare(connection)
-        projector.Projector(connection, stream).run()
-    finally:
-        stream.close()
-        connection.close()
-        store.close()
+    Lanes(partial(lane, settings), VIEWS).run()
 
 
 def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
     dsn = settings.database_url
-    store = Store(dsn)
+    store, connection = Store(dsn), projector.connect(dsn)
     stream = follow(settings, store)
+    ward = PostgresQuarantine(connection, scheduler.ROLE)
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now).run()
+                scheduler.Scheduler(store, stream, epoch, store.now, ward).run()
     finally:
         stream.close()
+        connection.close()
         store.close()
 
 
@@ -132,17 +143,23 @@ PROCESSES: dict[str, Callable[[Settings], None]] = {
 
 
 def supervise(name: str, settings: Settings) -> None:
-    """Run one process for ever."""
+    """Run one process for ever; one that fails again and again is started less often."""
+    pause = RETRY_SECONDS
     while True:
+        began = time.monotonic()
         try:
             PROCESSES[name](settings)
+            pause = RETRY_SECONDS
         except StaleWriter:
             log.warning("%s: another leader took over", name)
         except Refusal as refusal:
             log.warning("%s: %s", name, refusal)
         except Exception:  # a failure of any kind must not end the supervision
             log.exception("%s failed and starts anew", name)
-        time.sleep(RETRY_SECONDS)  # also the pace at which a follower asks for the leadership
+        if time.monotonic() - began > SOUND_SECONDS:
+            pause = RETRY_SECONDS
+        time.sleep(pause)  # also the pace at which a follower asks for the leadership
+        pause = min(2 * pause, LONGEST_SECONDS)
 
 
 def _check_kafka(settings: Settings) -> None:
@@ -164,7 +181,8 @@ def main(names: list[str]) -> None:
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
     names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
-    if "relay" in names or settings.follow == "kafka":
+    secured = settings.kafka_security != "plaintext"
+    if "relay" in names or settings.follow == "kafka" or secured:
         _check_kafka(settings)
     for name in names:
         threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()

@@ -16,12 +16,13 @@ from domain.scheduling.plan import Placement, Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId
 from domain.values.time import SECOND
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Change, Log, VersionConflict, stream_of
+from processors.reading import Quarantine, Reading
 from processors.stream import EventStream
 
 ROLE = "scheduler"
-BATCH = 5000
 CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
 
@@ -33,8 +34,14 @@ class Scheduler:
     """One leader's working life. Its snapshot is rebuilt from the log when it takes over."""
 
     def __init__(
-        self, store: Log, stream: EventStream, epoch: Epoch, now: Callable[[], int]
+        self,
+        store: Log,
+        stream: EventStream,
+        epoch: Epoch,
+        now: Callable[[], int],
+        ward: Quarantine | None = None,
     ) -> None:
+        """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
         self._stream = stream
         self._epoch = epoch
@@ -42,6 +49,7 @@ class Scheduler:
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
         self._due = False
+        self._reading = Reading(store, stream, ROLE, ward)
         self.snapshot = Snapshot()
 
     def run(self) -> None:
@@ -64,12 +72,15 @@ class Scheduler:
         self._due |= self._follow()
         if not self._due or self._behind():
             return False
+        failpoint("scheduler.followed")
         while self._append(self._conclusions()):
+            failpoint("scheduler.concluded")
             self._follow()
             if self._behind():
                 return True
         made = plan(self.snapshot, self._now())
         self._due = made.more
+        failpoint("scheduler.planned")
         self._append(self._decisions(made))
         return True
 
@@ -77,11 +88,7 @@ class Scheduler:
         return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
-        changed = False
-        while batch := self._stream.read(self.snapshot.position, BATCH):
-            for recorded in batch:
-                changed |= self.snapshot.apply(recorded)
-        return changed
+        return self._reading.follow(self.snapshot)
 
     def _conclusions(self) -> list[Decision]:
         found = [self._conclusion(c) for c in conclude(self.snapshot, self._now())]
@@ -148,6 +155,7 @@ class Scheduler:
         for chunk in _chunks(decisions):
             try:
                 appended = self._store.append(chunk, epoch=self._epoch)
+                failpoint("scheduler.recorded")
                 self._recorded = max([self._recorded, *(r.position for r in appended[-1:])])
                 recorded = True
             except VersionConflict:

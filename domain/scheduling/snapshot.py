@@ -53,7 +53,8 @@ class Snapshot:
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
-    checkpoint; `made` is when a project's jobs last made others leave.
+    checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
+    events are not taken in any more (`domain/scheduling/holdout`).
     """
 
     position: int = 0
@@ -72,10 +73,13 @@ class Snapshot:
     granted: dict[AllocationId, Granted] = field(default_factory=dict)
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
+    held_out: set[StreamId] = field(default_factory=set)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
         self.position = recorded.position
+        if recorded.stream in self.held_out:
+            return False
         event = recorded.event
         if isinstance(event, JobEvent):
             self.versions[recorded.stream] = recorded.version
@@ -132,6 +136,8 @@ class Snapshot:
         allocation_id = AllocationId(recorded.stream.partition("/")[2])
         allocation = allocations.evolve(self.allocations.get(allocation_id), event)
         if isinstance(event, Granted):
+            if allocation.job not in self.jobs:
+                raise LookupError(f"it is granted to {allocation.job}, which was not read")
             self.granted[allocation_id] = event
             self._charge(recorded, event, 1)
             for seat_node in {seat.node for seat in allocation.seats}:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 import schemathesis
@@ -12,6 +14,7 @@ from openapi_spec_validator import validate
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
+from infra.asyncapi import PAGE
 from tests.api.node import Node
 from tests.api.test_access import CALLERS
 from tests.api.world import World
@@ -24,6 +27,12 @@ def test_the_document_is_valid_openapi_3_2(world: World) -> None:
     document = world.admin.http.get("/openapi.json").json()
     assert document["openapi"] == "3.2.0"
     validate(document)
+
+
+def test_the_document_of_the_events_is_served_as_committed_to_anyone(world: World) -> None:
+    answer = httpx.get(f"{world.url}/api/v1/asyncapi.json")
+    assert answer.status_code == 200
+    assert answer.json() == json.loads(PAGE.read_text())
 
 
 def test_every_operation_says_what_it_does_and_how_it_fails(world: World) -> None:
@@ -51,7 +60,7 @@ def test_answers_are_as_the_document_says(world: World) -> None:
     document = world.app.openapi()
     names = {"job": order["job"], "node": node.name, "project": project}
     for path, operations in document["paths"].items():
-        if "get" not in operations or path.endswith("/logs"):
+        if "get" not in operations or path.endswith(("/logs", "/metrics")):
             continue
         answer = world.admin.get(path.removeprefix("/api/v1").format(**names))
         assert answer.status_code == 200, path

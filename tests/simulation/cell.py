@@ -27,6 +27,7 @@ from domain.node.events import Registered
 from domain.values.ids import JobId, NodeId, make_id
 from domain.values.time import MILLISECOND, SECOND
 from infra.recorder import Session
+from infra.space import Space
 from infra.store import Change, Log, stream_of
 from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
@@ -100,7 +101,7 @@ class CellApi:
     def _keyed(self, key: str, reply: Reply, project: str, act: Callable[[Command], Any]) -> None:
         caller = SimpleNamespace(
             principal=SimpleNamespace(name="user"),
-            cell=SimpleNamespace(store=self._log),
+            cell=SimpleNamespace(store=self._log, space=Space(None, 0, dict)),
             request_id=key,
         )
         with contextlib.suppress(Replay):

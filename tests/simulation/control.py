@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from domain.errors import Refusal
 from domain.values.time import MILLISECOND, SECOND
-from infra.codec import UnknownEvent
+from infra.codec import Poison, UnknownEvent
 from infra.recorder import Epoch
 from processors import timers
 from processors.__main__ import RETRY_SECONDS
@@ -163,6 +164,9 @@ class MemoryWatch:
     def settle_lease(self, node: str, session: str) -> None:
         self.leases.settle(node, session)
 
+    def held_back(self, found: Sequence[Poison]) -> None:
+        """Told; it is mended by itself in a while."""
+
     def idle(self, now: int) -> int:
         """How long every tick would find nothing: at least one tick, at most `LONGEST_IDLE`."""
         moments = (self.views.next_due(), self.leases.next_end(), now + LONGEST_IDLE)
@@ -170,10 +174,33 @@ class MemoryWatch:
         return max(TICK, -(-left // TICK) * TICK)
 
 
-def schedule(database: Database, epoch: Epoch) -> Work:
+@dataclass
+class MemoryWard:
+    """The port `Quarantine`; somebody asks for another try as soon as the code is mended."""
+
+    seen: Counter[str]
+    asked: bool = False
+
+    def enter(self, bad: Poison, *, stops: bool = False) -> None:
+        """Counted only."""
+        self.seen["a scheduler stands still" if stops else "a stream is held back"] += 1
+
+    def keep_only(self, streams: Collection[str]) -> None:
+        """The reading came to the end."""
+        self.asked = False
+
+    def retry_asked(self) -> bool:
+        return self.asked
+
+
+def schedule(ward: MemoryWard) -> Callable[[Database, Epoch], Work]:
     """The scheduler's life."""
-    process = Scheduler(database, database, epoch, database.now)
-    return lambda: 0 if process.cycle() else SECOND
+
+    def begin(database: Database, epoch: Epoch) -> Work:
+        process = Scheduler(database, database, epoch, database.now, ward)
+        return lambda: 0 if process.cycle() else SECOND
+
+    return begin
 
 
 def keep_time(watch: MemoryWatch) -> Callable[[Database, Epoch], Work]:

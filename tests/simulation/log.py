@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from domain.errors import StaleWriter, Unavailable
 from domain.event import Recorded, StreamId
 from domain.job.events import PriorityChanged
-from infra.codec import UnknownEvent
+from infra.codec import UnknownEvent, poison
 from infra.failover import EPOCHS
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, KeyTaken, Log, Saved, VersionConflict
@@ -126,14 +126,21 @@ class MemoryLog(Log):
         return self._readable(self._events[start : start + limit])
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
-        return self._readable(self._streams.get(stream, [])[after:])
+        events = self._streams.get(stream, [])[after:]
+        readable = self._readable(events)
+        if len(readable) < len(events):
+            self._readable(events[len(readable) :])
+        return readable
 
     def _readable(self, events: list[Recorded]) -> list[Recorded]:
+        """Events up to the first that is bad; UnknownEvent where that is the first of all."""
         if self.unreadable:
-            for event in events:
+            for number, event in enumerate(events):
                 if event.position in self.unreadable:
+                    if number:
+                        return events[:number]
                     self.seen["a poison event"] += 1
-                    raise UnknownEvent(f"position {event.position}: unknown")
+                    raise UnknownEvent(poison(event, ValueError("cannot be read here")))
         return events
 
     def head(self) -> int:

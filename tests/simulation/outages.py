@@ -49,6 +49,7 @@ def poison(world: World, random: Random) -> None:
 def mend(world: World) -> None:
     """Every event can be read."""
     world.log.poison_next = False
+    world.ward.asked |= bool(world.log.unreadable)
     world.log.unreadable.clear()
 
 

@@ -23,7 +23,7 @@ from infra.store import Change, stream_of
 from processors import scheduler, timers
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
-from tests.simulation.control import RETRY, Leader, MemoryWatch, keep_time, schedule
+from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, keep_time, schedule
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
 from tests.simulation.guards import Guard, without
@@ -89,6 +89,7 @@ class World:
         self.log.taken = self.checker.took
         self.log.observers.append(self.checker.recorded)
         self.log.observers.append(lambda *_: self._ring())
+        self.ward = MemoryWard(self.loop.seen)
         self.leaders = self._make_leaders()
         self.machines = {m.name: m for m in self._make_machines()}
         self.checker.machines = self.machines
@@ -115,7 +116,7 @@ class World:
         locks: dict[str, tuple[str, int]] = {}
         found = []
         for role, begin in (
-            (scheduler.ROLE, schedule),
+            (scheduler.ROLE, schedule(self.ward)),
             (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases))),
         ):
             for number in (1, 2):
