@@ -181,11 +181,11 @@ class MemoryWard:
     seen: Counter[str]
     asked: bool = False
 
-    def enter(self, bad: Poison, *, stops: bool = False) -> None:
+    def enter(self, bad: Poison, *, stops: bool = False) -> None:  # noqa: ARG002 - the port
         """Counted only."""
         self.seen["a scheduler stands still" if stops else "a stream is held back"] += 1
 
-    def keep_only(self, streams: Collection[str]) -> None:
+    def keep_only(self, streams: Collection[str]) -> None:  # noqa: ARG002 - the port
         """The reading came to the end."""
         self.asked = False
 
