@@ -25,7 +25,7 @@ from domain.values.time import to_text
 from infra.store import stream_of
 from projections import nodes as node_view
 from projections import queue as queue_view
-from projections.nodes import NodeRow
+from projections.nodes import Node as NodeFound
 
 router = APIRouter(route_class=StrictRoute, tags=["cluster"])
 Reader = Annotated[Caller, Depends(requires(Permission.READ_CLUSTER))]
@@ -160,10 +160,10 @@ def pools(caller: Reader) -> PoolList:
     )
 
 
-def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
+def _node(found: NodeFound, caller: Caller) -> NodeAnswer:
     """A node; job ids are shown to those who may see every project."""
-    offer, everything = row.offer, caller.visible() is None
-    free = _free(offer.capacity, row.allocated) if row.alive and not row.cordoned else NOTHING
+    row, offer, everything = found.row, found.row.offer, caller.visible() is None
+    free = _free(offer.capacity, found.allocated) if row.alive and not row.cordoned else NOTHING
     return NodeAnswer(
         id=row.id,
         pool=row.pool,
@@ -172,14 +172,14 @@ def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
         draining=row.draining,
         cordon_reason=row.cordon_reason,
         capacity=shapes.amount(offer.capacity),
-        allocated=shapes.amount(row.allocated),
+        allocated=shapes.amount(found.allocated),
         free=shapes.amount(free),
         devices=[
             NodeDevice(
                 id=device.id,
                 model=device.model,
                 memory_bytes=device.memory_bytes,
-                job=row.devices.get(device.id) if everything else None,
+                job=found.devices.get(device.id) if everything else None,
             )
             for device in offer.devices
         ],
@@ -187,7 +187,7 @@ def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
         labels=dict(offer.labels),
         rack=offer.location.rack,
         agent_version=offer.agent_version,
-        jobs=sorted(set(row.seats.values())) if everything else [],
+        jobs=sorted(set(found.seats.values())) if everything else [],
     )
 
 

@@ -99,9 +99,7 @@ def _begin() -> Iterator[Item]:
     prices = PriceList("EUR", 20_000, 3_000, 2_000_000, (GpuPrice("H100", 3_000_000),))
     yield "policy/cell", PricesSet(prices), None, BEGAN
     for n in range(NODES):
-        devices = tuple(
-            Device(DeviceId(f"GPU-{n:03d}-{d}"), "H100", 80 * GIB) for d in range(GPUS)
-        )
+        devices = tuple(Device(DeviceId(f"GPU-{n:03d}-{d}"), "H100", 80 * GIB) for d in range(GPUS))
         name = NodeId(f"node-{n:03d}")
         offer = Registered(name, f"boot-{n}", _WHOLE, devices, ("docker", "sandbox"), "h100")
         yield f"node/{name}", offer, None, BEGAN

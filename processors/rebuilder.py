@@ -12,6 +12,7 @@ from domain.event import Recorded
 from processors.projector import BATCH, CHANNEL, Connection, project
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
+from projections.tables import drop
 from projections.view import View
 
 POLL_SECONDS = 0.5
@@ -73,7 +74,8 @@ class Rebuilder:
     def _advance(self, view: View[Any], position: int) -> None:
         new = beside(view)
         if position == 0:
-            self._execute(f"DROP TABLE IF EXISTS {new.table()}", *new.ddl(new.table()))
+            drop(self._connection, new)
+            self._execute(*new.ddl())
         batch = self._stream.read(position, self._most)
         position = self._fold(new, batch, position)
         # The last batch is folded while the projector is held up: else it might stay ahead.
@@ -95,14 +97,13 @@ class Rebuilder:
         live = self._live(view, " FOR UPDATE")
         while position < live:
             position = self._fold(new, self._stream.read(position, self._most), position)
-        old, table = view.table(), new.table()
-        names = ["pkey", *(f"{number}_idx" for number in range(len(view.indexes)))]
-        self._execute(
-            f"DROP TABLE {old}",
-            f"ALTER TABLE {table} RENAME TO {old}",
-            *(f"ALTER INDEX {table}_{name} RENAME TO {old}_{name}" for name in names),
-            f"NOTIFY {CHANNEL}",
-        )
+        for (old, _), (table, names) in zip(view.tables(), new.tables(), strict=True):
+            self._execute(
+                f"DROP TABLE {old}",
+                f"ALTER TABLE {table} RENAME TO {old}",
+                *(f"ALTER INDEX {table}_{name} RENAME TO {old}_{name}" for name in names),
+            )
+        self._execute(f"NOTIFY {CHANNEL}")
         self._connection.execute(
             "UPDATE view_positions SET position = %s WHERE view = %s", (position, view.name)
         )
@@ -117,7 +118,7 @@ class Rebuilder:
 
     def _give_up(self, name: str, error: str) -> None:
         with self._connection.transaction():
-            self._execute(f"DROP TABLE IF EXISTS {beside(self._views[name]).table()}")
+            drop(self._connection, beside(self._views[name]))
             self._connection.execute(
                 "UPDATE view_rebuilds SET error = %s WHERE view = %s", (error[:500], name)
             )
