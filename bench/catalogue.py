@@ -13,6 +13,7 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "swf": "bounded slowdown of a batch trace by order and backfill, beside FCFS",
 }
 
 

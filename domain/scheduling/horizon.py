@@ -20,6 +20,14 @@ from domain.values.time import SECOND
 
 
 @dataclass(frozen=True)
+class _Given:
+    """Seats that were given away in this cycle."""
+
+    found: Found
+    demand: Demand
+
+
+@dataclass(frozen=True)
 class Hold:
     """A start planned for a blocked job; nothing may be placed that would delay it."""
 
@@ -30,6 +38,10 @@ class Hold:
     end: int | None
 
 
+_Step = tuple[int, Allocation | Hold | _Given]
+"""When something leaves, and what."""
+
+
 class Horizon:
     """The holds of one cycle. A job that overruns is expected to run as long again."""
 
@@ -38,6 +50,7 @@ class Horizon:
         self._now = now
         self._score = score
         self.holds: list[Hold] = []
+        self._given: list[tuple[int, _Given]] = []
         self._rooms: list[tuple[int, Room]] = []
         """By start of the hold: what is free then beside it, to be left to those that run on."""
 
@@ -55,14 +68,11 @@ class Horizon:
 
         `base` is what is free without any hold once jobs that were asked to leave have left.
         """
-        room = base.fork()
-        for earlier in self.holds:
-            room.take(earlier.found.seats, earlier.demand)
         steps = self._steps()
-        number = self._first(len(steps), lambda n: self._fits(demand, room, steps[:n]))
+        number = self._first(len(steps), lambda n: self._fits(demand, base, steps[:n]))
         if number is None:
             return None
-        later = _after(room, steps[:number])
+        later = self._after(base, steps[:number])
         found = place(demand, later, self._score)
         assert found is not None, "it was tried"
         start = steps[number - 1][0] if number else self._now
@@ -83,16 +93,32 @@ class Horizon:
 
     def take(self, found: Found, demand: Demand, end: int | None) -> None:
         """Seats were given away until `end`: holds that start before have less beside them."""
+        if end is not None:
+            self._given.append((end, _Given(found, demand)))
         for start, later in self._rooms:
             if end is None or start < end:
                 later.take(found.seats, demand)
 
-    def _steps(self) -> list[tuple[int, Allocation | Hold]]:
+    def _steps(self) -> list[_Step]:
         ends = [(hold.end, hold) for hold in self.holds if hold.end is not None]
-        return sorted([*self._releases, *ends], key=lambda pair: pair[0])
+        return sorted([*self._releases, *self._given, *ends], key=lambda pair: pair[0])
 
-    def _fits(self, demand: Demand, room: Room, steps: list[tuple[int, Allocation | Hold]]) -> bool:
-        return place(demand, _after(room, steps), self._score) is not None
+    def _fits(self, demand: Demand, room: Room, steps: list[_Step]) -> bool:
+        return place(demand, self._after(room, steps), self._score) is not None
+
+    def _after(self, room: Room, steps: list[_Step]) -> Room:
+        """The room once these have left, beside the holds that have not."""
+        after = room.fork()
+        ended = [freed for _, freed in steps if isinstance(freed, Hold)]
+        for _, freed in steps:
+            if isinstance(freed, Allocation):
+                after.give_back(freed)
+            elif isinstance(freed, _Given):
+                after.give_back_seats(freed.found.seats, freed.demand)
+        for held in self.holds:  # last: some of what they will hold is only there now
+            if held not in ended:
+                after.take(held.found.seats, held.demand)
+        return after
 
     @staticmethod
     def _first(steps: int, fits: Callable[[int], bool]) -> int | None:
@@ -104,16 +130,6 @@ class Horizon:
             middle = (low + high) // 2
             low, high = (low, middle) if fits(middle) else (middle, high)
         return high
-
-
-def _after(room: Room, steps: list[tuple[int, Allocation | Hold]]) -> Room:
-    after = room.fork()
-    for _, freed in steps:
-        if isinstance(freed, Allocation):
-            after.give_back(freed)
-        else:
-            after.return_seats(freed.found.seats, freed.demand)
-    return after
 
 
 def expected_end(job: Job, now: int) -> int | None:

@@ -60,13 +60,14 @@ class Plan:
     """The decisions of a cycle, in the order they were made.
 
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named.
+    all of them were named. `starts` are those held for jobs that wait (microseconds).
     """
 
     placements: list[Placement] = field(default_factory=list)
     preemptions: list[Preemption] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     more: bool = False
+    starts: dict[JobId, int] = field(default_factory=dict)
 
 
 def plan(snapshot: Snapshot, now: int) -> Plan:
@@ -111,7 +112,7 @@ class _Cycle:
         self.reasons: dict[Demand, WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
-        self.blocked: list[tuple[Line, int, Demand]] = []
+        self.blocked: dict[Line, tuple[int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
 
     def run(self) -> Plan:
@@ -124,9 +125,10 @@ class _Cycle:
             if self.ranks.moves and (moved := self.ranks.of(line, number)) > rank:
                 heappush(heap, (moved, number, line))
                 continue
-            if self._decide(line, number) is not _Outcome.BLOCKED and number + 1 < len(line):
+            goes_on = self._decide(line, number) is not _Outcome.BLOCKED
+            if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
                 heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
-        for line, number, demand in self.blocked:
+        for line, (number, demand) in self.blocked.items():
             self._tell(line, number, demand)
         return self.plan
 
@@ -140,14 +142,14 @@ class _Cycle:
                 demand = demand if seats == demand.replicas else replace(demand, replicas=seats)
                 outcome = self._start(job, demand)
                 if outcome is _Outcome.BLOCKED:
-                    self._hold(line, number, demand)
+                    self._hold(job, demand)
         if outcome is _Outcome.BLOCKED and job.id in self.helped:
             outcome = _Outcome.PROMISED  # a job ahead took its room; those it asked leave first
         if outcome is _Outcome.PROMISED:
             seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
             self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
         if outcome is _Outcome.BLOCKED:
-            self.blocked.append((line, number, demand))
+            self.blocked.setdefault(line, (number, demand))
         return outcome
 
     def _start(self, job: Job, demand: Demand) -> _Outcome:
@@ -211,20 +213,15 @@ class _Cycle:
         preemptors = (self.snapshot.jobs[p.preemptor] for p in self.plan.preemptions)
         return sum(preemptor.spec.project == project for preemptor in preemptors)
 
-    def _hold(self, line: Line, number: int, demand: Demand) -> None:
-        """Hold starts for the line's jobs from this one on, as many as the policy says."""
-        if not self.settings.enable_backfill:
-            return
-        most, only = self.settings.backfill_depth, 1
-        if self.settings.backfill is Backfill.CONSERVATIVE:
-            most, only = MOST_HOLDS, len(line) - number
-        for _, job_id in line.places[number : number + only]:
-            if len(self.holds) >= most:
-                return
-            hold = self.horizon.hold(self.snapshot.jobs[job_id], demand, self.later)
-            if hold is None:
-                return
-            self.holds[job_id] = hold
+    def _hold(self, job: Job, demand: Demand) -> None:
+        """Hold the job's start, if it is one of the first that the policy holds starts for."""
+        conservative = self.settings.backfill is Backfill.CONSERVATIVE
+        most = MOST_HOLDS if conservative else self.settings.backfill_depth
+        if self.settings.enable_backfill and len(self.holds) < most:
+            hold = self.horizon.hold(job, demand, self.later)
+            if hold is not None:
+                self.holds[job.id] = hold
+                self.plan.starts[job.id] = hold.start
 
     def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> None:
         held = job.spec.resources * len(found.seats)

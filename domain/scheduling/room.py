@@ -84,8 +84,8 @@ class Room:
                 space = self._mine(seat.node)
                 space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
 
-    def return_seats(self, seats: Iterable[Seat], demand: Demand) -> None:
-        """Count seats that were given away as free again."""
+    def give_back_seats(self, seats: Iterable[Seat], demand: Demand) -> None:
+        """Count seats that were given away in this cycle as free again."""
         for seat in seats:
             if seat.node in self.spaces:
                 space = self._mine(seat.node)

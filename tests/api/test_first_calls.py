@@ -34,6 +34,8 @@ def test_submit_look_at_the_pools_and_read_the_log(world: World) -> None:
         "gpu": 2,
         "gpu_milli": 2000,
         "gpu_types": ["A100"],
+        "storage_bytes": 0,
+        "network_mbps": 0,
     }
     assert job["resources"] == asked
     assert job["checkpointing"] == {"enabled": True, "interval_seconds": 3600}

@@ -16,8 +16,9 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
 FIELDS = (
     "name", "project_id", "command", "docker_image", "resources", "checkpointing", "replicas",
     "priority", "env", "labels", "retry", "time_limit_seconds", "grace_seconds", "hold",
+    "where", "estimate_seconds", "deadline", "min_replicas", "preemptible",
 )  # fmt: skip
-RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type")
+RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type", "storage", "network_mbps")
 
 SHORT_OF_GPUS: dict[str, Any] = {
     "code": "insufficient_gpu",
