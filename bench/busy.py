@@ -1,9 +1,10 @@
-"""The log of a busy cell: jobs queue, are explained, run on nodes, save and end, all interleaved."""
+"""The log of a busy cell: jobs queue, are explained, run on nodes, save and end, interleaved."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import psycopg
 
@@ -44,12 +45,7 @@ Row = tuple[str, int, str, bytes, int]
 
 def events(count: int, waiting: int = WAITING) -> Iterator[Item]:
     """`count` events of one cell in log order; about twelve a job, a job each 0.1 s."""
-    made = 0
-    for item in _all(waiting):
-        if made == count:
-            return
-        made += 1
-        yield item
+    yield from islice(_all(waiting), count)
 
 
 def rows(items: Iterable[Item]) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 from domain.checkpoint.events import Committed
 from domain.event import Recorded
 from projections.view import Key, Reader, Row, View, kinds

@@ -54,7 +54,7 @@ def _lines(columns: Mapping[str, str], rows: Sequence[Any]) -> list[str]:
 
 def _text_of(kind: str) -> Callable[[Any], str]:
     kind = kind.removesuffix(" NOT NULL")
-    return {"bigint": str, "boolean": _boolean, "text": _text, "jsonb": _json}[kind]
+    return _TEXTS[kind]
 
 
 def _boolean(value: bool) -> str:
@@ -67,3 +67,11 @@ def _text(value: str) -> str:
 
 def _json(value: Any) -> str:
     return _encode(value).decode().replace("\\", "\\\\")
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "bigint": str,
+    "boolean": _boolean,
+    "text": _text,
+    "jsonb": _json,
+}

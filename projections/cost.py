@@ -74,7 +74,7 @@ def _lines(at: int | None) -> str:
     JOIN (SELECT prices, gpus, began AS began_at, lead(began) OVER (ORDER BY position) AS until
           FROM {VIEW.at(at)} v) p
       ON p.began_at < cut_ended AND (p.until IS NULL OR p.until > cut_began)
-"""  # noqa: S608  # constants of ours
+"""
 
 
 def sums(

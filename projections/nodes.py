@@ -108,7 +108,7 @@ def _nodes(connection: Reader, node: str | None, at: int | None) -> list[Node]:
             FROM {seats.VIEW.at(at)} s WHERE %(node)s::text IS NULL OR node = %(node)s GROUP BY node
         ) h ON h.node = v.id
         WHERE %(node)s::text IS NULL OR v.id = %(node)s ORDER BY v.id
-    """  # noqa: S608  # constants of ours
+    """
     records = connection.execute(query.encode(), {"node": node}).fetchall()
     return [_node(record) for record in records]
 

@@ -44,7 +44,7 @@ def stab(table: str, past: str, columns: Iterable[str], position: int) -> str:
             AND position > {position:d} - (1::bigint << size) AND to_position > {position:d}
             OFFSET 0
         ) versions
-    )"""  # noqa: S608  # names of ours and a number
+    )"""
 
 
 def by_key(table: str, past: str, columns: Iterable[str], position: int) -> str:
@@ -54,4 +54,4 @@ def by_key(table: str, past: str, columns: Iterable[str], position: int) -> str:
         SELECT {names} FROM {table} WHERE position <= {position:d}
         UNION ALL
         SELECT {names} FROM {past} WHERE position <= {position:d} AND to_position > {position:d}
-    )"""  # noqa: S608  # names of ours and a number
+    )"""

@@ -106,7 +106,7 @@ def cut(at: int | None) -> str:
     WHERE began < %(until)s AND (ended IS NULL OR ended > %(since)s)
       AND (%(all)s OR project = ANY(%(projects)s))
       AND (%(job)s::text IS NULL OR job = %(job)s)
-"""  # noqa: S608  # constants of ours
+"""
 
 
 @dataclass(frozen=True)

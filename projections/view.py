@@ -2,7 +2,8 @@
 
 The tables are made from the row type, so a read model is one file without SQL for writing. Beside
 the table of rows as they are stands one of rows as they were: a row's version is closed when an
-event replaces it. Both are written in one transaction with the position (`processors/projector.py`).
+event replaces it. Both are written in one transaction with the position
+(`processors/projector.py`).
 """
 
 from __future__ import annotations
