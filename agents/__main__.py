@@ -50,11 +50,19 @@ def main() -> None:
         capacity=Capacity(
             given.cpu_milli or 1000 * (os.cpu_count() or 1),
             given.memory_bytes or psutil.virtual_memory().total,
+            # the size, not what is free now: an offer that changed with every file would be
+            # recorded as often
+            psutil.disk_usage(str(given.data)).total
+            if given.storage_bytes is None
+            else given.storage_bytes,
+            given.network_mbps,
         ),
         devices=tuple(DeviceWire(gpu.id, gpu.model, gpu.memory_bytes) for gpu in devices),
         runners=tuple(runners),
         pool=given.pool,
         rack=given.rack,
+        spine=given.spine,
+        taints=given.taints,
         labels=dict(given.labels),
         agent_version=VERSION,
     )

@@ -33,6 +33,10 @@ class Settings:
     memory_bytes: int | None = None
     pool: str = ""
     rack: str = ""
+    spine: str = ""
+    taints: tuple[str, ...] = ()
+    storage_bytes: int | None = None
+    network_mbps: int = 0
     labels: tuple[tuple[str, str], ...] = ()
     pull: bool = False
     stop_seats: bool = False
@@ -63,6 +67,10 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     objects = pick("objects", "COMPUTE_AGENT_OBJECTS")
     cpu = pick("cpu", "COMPUTE_AGENT_CPU")
     memory = pick("memory", "COMPUTE_AGENT_MEMORY")
+    storage = pick("storage", "COMPUTE_AGENT_STORAGE")
+    network = pick("network_mbps", "COMPUTE_AGENT_NETWORK_MBPS", "0")
+    spine = pick("spine", "COMPUTE_AGENT_SPINE")
+    taints = given.taint or _words(environment.get("COMPUTE_AGENT_TAINTS", ""))
     host = re.sub(r"[^a-z0-9._-]+", "-", socket.gethostname().lower()).strip("._-")[:63]
     return Settings(
         url=url,
@@ -76,6 +84,10 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         memory_bytes=_positive("--memory", quantity.size("--memory", memory)) if memory else None,
         pool=check_name("--pool", pool) if (pool := pick("pool", "COMPUTE_AGENT_POOL")) else "",
         rack=check_name("--rack", rack) if (rack := pick("rack", "COMPUTE_AGENT_RACK")) else "",
+        spine=check_name("--spine", spine) if spine else "",
+        taints=tuple(check_name("--taint", taint) for taint in taints),
+        storage_bytes=quantity.size("--storage", storage) if storage else None,
+        network_mbps=quantity.size("--network-mbps", network),
         labels=_labels(given.label or _words(environment.get("COMPUTE_AGENT_LABELS", ""))),
         pull=given.pull,
         stop_seats=given.stop_seats,
@@ -172,6 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--memory", help="memory to offer, as in 64Gi (COMPUTE_AGENT_MEMORY)")
     add("--pool", help="pool the node joins (COMPUTE_AGENT_POOL)")
     add("--rack", help="rack the node stands in (COMPUTE_AGENT_RACK)")
+    add("--spine", help="spine switch its rack hangs on (COMPUTE_AGENT_SPINE)")
+    add("--taint", action="append", help="only jobs that tolerate it (COMPUTE_AGENT_TAINTS)")
+    add("--storage", help="local storage to offer, as in 2Ti (COMPUTE_AGENT_STORAGE)")
+    add("--network-mbps", help="network to offer, Mbit/s (COMPUTE_AGENT_NETWORK_MBPS)")
     add("--label", action="append", help="NAME=VALUE, may be repeated (COMPUTE_AGENT_LABELS)")
     add("--pull", action="store_true", help="pull missing images")
     add("--stop-seats", action="store_true", help="end the seats with the agent")

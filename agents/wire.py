@@ -108,6 +108,8 @@ class Capacity(msgspec.Struct, frozen=True):
 
     cpu_milli: int
     memory_bytes: int
+    storage_bytes: int = 0
+    network_mbps: int = 0
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -120,6 +122,8 @@ class Registration(msgspec.Struct, frozen=True):
     runners: tuple[str, ...] = ()
     pool: str = ""
     rack: str = ""
+    spine: str = ""
+    taints: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     agent_version: str = ""
 

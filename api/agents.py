@@ -44,12 +44,16 @@ MAX_WAIT_MS = 10_000
 class CapacityBody(Body):
     cpu_milli: Amount
     memory_bytes: Amount
+    storage_bytes: Amount = 0
+    network_mbps: Amount = 0
 
 
 class DeviceBody(Body):
     id: Annotated[StrictStr, Field(min_length=1, max_length=128)]
     model: Annotated[StrictStr, Field(min_length=1, max_length=128)]
     memory_bytes: Amount
+    island: Annotated[StrictStr, Field(max_length=63)] = ""
+    numa: Annotated[StrictInt, Field(ge=0, le=1024)] = 0
 
 
 class RegisterBody(Body):
@@ -62,26 +66,34 @@ class RegisterBody(Body):
     runners: Annotated[list[Literal["docker", "sandbox", "process"]], Field(min_length=1)]
     pool: Annotated[StrictStr, Field(max_length=63)] = ""
     rack: Annotated[StrictStr, Field(max_length=63)] = ""
+    spine: Annotated[StrictStr, Field(max_length=63)] = ""
+    taints: Annotated[list[Name], Field(max_length=32)] = []
     labels: dict[Name, Annotated[StrictStr, Field(max_length=256)]] = {}
     agent_version: Annotated[StrictStr, Field(max_length=63)] = ""
 
     def offer(self) -> Registered:
         """The offer as the domain knows it."""
         devices = tuple(
-            Device(DeviceId(d.id), model_of(d.model), d.memory_bytes) for d in self.devices
+            Device(DeviceId(d.id), model_of(d.model), d.memory_bytes, d.island, d.numa)
+            for d in self.devices
         )
         return Registered(
             node=NodeId(check_name("node", self.node)),
             boot=self.boot,
             capacity=Resources(
-                self.capacity.cpu_milli, self.capacity.memory_bytes, len(devices) * 1000
+                self.capacity.cpu_milli,
+                self.capacity.memory_bytes,
+                len(devices) * 1000,
+                self.capacity.storage_bytes,
+                self.capacity.network_mbps,
             ),
             devices=devices,
             runners=tuple(dict.fromkeys(self.runners)),
             pool=self.pool,
-            location=Location(rack=self.rack),
+            location=Location(self.rack, self.spine),
             labels=tuple(sorted(self.labels.items())),
             agent_version=self.agent_version,
+            taints=tuple(dict.fromkeys(self.taints)),
         )
 
 
@@ -271,6 +283,7 @@ async def logs(
 def _keep(
     caller: Caller, node: str, boot: str, allocation: str, rank: int, offset: int, data: bytes
 ) -> Kept:
+    caller.cell.space.check()  # an agent keeps what it cannot send yet
     with caller.cell.connection() as connection:
         seat = seat_view.get(connection, allocation, rank)
         if seat is None or seat.node != node:
@@ -286,6 +299,7 @@ def _keep(
 def samples(body: SamplesBody, caller: Agent) -> Response:
     """Keep the newest usage of each seat."""
     _own_node(caller, body.node)
+    caller.cell.space.check()
     with caller.cell.connection() as connection, connection.transaction():
         for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,11 +17,14 @@ from pydantic import (
     StrictStr,
 )
 
+from api.where import WhereBody
 from domain.errors import Invalid
-from domain.job.spec import MAX_PRIORITY, MAX_REPLICAS, YEAR_SECONDS, Checkpointing, JobSpec, Retry
+from domain.job.spec import MAX_REPLICAS, Checkpointing, JobSpec, Retry
 from domain.values.ids import ProjectId, check_name
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST, gibibytes, milli, size
 from domain.values.resources import Resources
+from domain.values.time import YEAR_SECONDS, from_datetime
 
 Number = Annotated[StrictInt | StrictFloat, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Quantity = Number | Annotated[str, Field(max_length=40)]
@@ -49,10 +53,15 @@ class ResourcesBody(Body):
     cpu: Quantity = Field(1, description="CPUs: a number or a quantity such as '500m'")
     memory_gb: Number | None = Field(None, description="memory as a number of GiB")
     memory: Quantity | None = Field(None, description="memory as a quantity such as '32Gi'")
-    gpu: Annotated[StrictInt, Field(ge=0, le=1024)] = 0
+    gpu: Annotated[
+        StrictInt | StrictFloat,
+        Field(ge=0, le=1024, description="whole GPUs, or a share of one such as 0.25"),
+    ] = 0
     gpu_type: Name | Annotated[list[Name], Field(min_length=1, max_length=32)] | None = Field(
         None, description="one model or a list of acceptable ones, such as 'A100'"
     )
+    storage: Quantity = Field(0, description="local storage in bytes or as a quantity: '100Gi'")
+    network_mbps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 0
 
     def value(self) -> Resources:
         """The resources as integers."""
@@ -63,7 +72,13 @@ class ResourcesBody(Body):
         memory = size("resources.memory", self.memory) if self.memory is not None else 0
         if self.memory_gb is not None:
             memory = gibibytes("resources.memory_gb", self.memory_gb)
-        return Resources(milli("resources.cpu", self.cpu), memory, self.gpu * 1000)
+        return Resources(
+            milli("resources.cpu", self.cpu),
+            memory,
+            milli("resources.gpu", self.gpu),
+            size("resources.storage", self.storage),
+            self.network_mbps,
+        )
 
     def models(self) -> tuple[str, ...]:
         """Acceptable GPU models, in upper case."""
@@ -124,6 +139,11 @@ class JobBody(Body):
     time_limit_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] | None = None
     grace_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] | None = None
     hold: StrictBool = False
+    where: WhereBody = WhereBody()
+    estimate_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] | None = None
+    deadline: AwareDatetime | None = Field(None, description="RFC 3339: when it should have ended")
+    min_replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] | None = None
+    preemptible: StrictBool = True
 
     def spec(self) -> JobSpec:
         """The job as the domain knows it; Invalid names the field that is wrong."""
@@ -148,6 +168,11 @@ class JobBody(Body):
             grace_seconds=self.grace_seconds,
             hold=self.hold,
             labels=tuple(sorted(self.labels.items())),
+            where=self.where.value(),
+            estimate_seconds=self.estimate_seconds,
+            deadline=None if self.deadline is None else from_datetime(self.deadline),
+            min_replicas=self.min_replicas,
+            preemptible=self.preemptible,
         )
 
 

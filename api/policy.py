@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 from api.auth import Caller, requires
-from api.body import Body
+from api.body import Body, Name, Seconds
 from api.cluster import Reader
 from api.command import Command
 from api.jobs import IdempotencyKey
@@ -17,8 +18,10 @@ from api.strict import StrictRoute
 from domain.access import Permission
 from domain.event import StreamId
 from domain.policy import policy as policies
-from domain.policy.events import GpuPrice, PriceList, SchedulerSettings
+from domain.policy.events import Backfill, GpuPrice, Order, PriceList, SchedulerSettings, Score
 from domain.policy.policy import Policy
+from domain.values.priority import MAX_PRIORITY
+from domain.values.time import YEAR_SECONDS
 from infra.codec import to_builtins
 from projections import policy as policy_view
 
@@ -28,12 +31,53 @@ STREAM = StreamId("policy/cell")
 Micro = Annotated[StrictInt, Field(ge=0, le=10**15)]
 
 
+class FairShareBody(Body):
+    """Usage counts decay_milli/1000 of itself once window_seconds old."""
+
+    window_seconds: Annotated[StrictInt, Field(ge=60, le=YEAR_SECONDS)] = 7 * 24 * 3600
+    decay_milli: Annotated[StrictInt, Field(ge=1, le=999)] = 500
+
+
+Count = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
+
+
+class PreemptionBody(Body):
+    """Who may be asked to leave for another, and how often."""
+
+    priority_threshold: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)] = 0
+    max_preemptions: Count | None = None
+    max_per_hour: Count | None = None
+    min_runtime_seconds: Seconds = 0
+    cooldown_seconds: Seconds = 0
+    over_share: StrictBool = False
+    project_per_hour: Count | None = None
+
+
+class OvercommitBody(Body):
+    """What a pool promises, in thousandths of what its nodes have."""
+
+    pool: Name
+    cpu_milli: Annotated[StrictInt, Field(ge=1000, le=100_000)] = 1000
+    memory_milli: Annotated[StrictInt, Field(ge=1000, le=100_000)] = 1000
+
+
 class SchedulerBody(Body):
     """How the scheduler decides; times in seconds."""
 
     enable_preemption: StrictBool = True
     grace_seconds: Annotated[StrictInt, Field(ge=0, le=86_400)] = 30
     interval_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] = 1
+    primary_policy: Order = Order.PRIORITY
+    secondary_policy: Order = Order.FIFO
+    enable_backfill: StrictBool = True
+    backfill: Backfill = Backfill.EASY
+    backfill_depth: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    enable_gang_scheduling: StrictBool = True
+    aging_seconds: Seconds = 0
+    score: Score = Score.PACK
+    fair_share: FairShareBody = FairShareBody()
+    preemption: PreemptionBody = PreemptionBody()
+    overcommit: Annotated[list[OvercommitBody], Field(max_length=1000)] = []
 
 
 class PricesBody(Body):
@@ -55,14 +99,14 @@ class Changed(BaseModel):
 def scheduler(caller: Reader) -> dict[str, Any]:
     """The scheduler's settings in force."""
     with caller.cell.connection() as connection:
-        found: dict[str, Any] = to_builtins(policy_view.get(connection).scheduler)
+        found: dict[str, Any] = to_builtins(policy_view.get(connection, caller.at).scheduler)
     return found
 
 
 @router.put("/policy/scheduler", status_code=202, response_model=Changed)
 def set_scheduler(body: SchedulerBody, caller: Setter, key: IdempotencyKey) -> Response:
     """Change how the scheduler decides."""
-    settings = SchedulerSettings(**body.model_dump())
+    settings = msgspec.convert(body.model_dump(), SchedulerSettings)
     return Command(caller, key, None, 202).execute(
         STREAM,
         policies.evolve,
@@ -76,7 +120,7 @@ def set_scheduler(body: SchedulerBody, caller: Setter, key: IdempotencyKey) -> R
 def prices(caller: Reader) -> dict[str, Any] | None:
     """The price list in force; null before the first."""
     with caller.cell.connection() as connection:
-        found = policy_view.get(connection).prices
+        found = policy_view.get(connection, caller.at).prices
     if found is None:
         return None
     return to_builtins(found) | {"gpus": {p.model: p.micro_per_hour for p in found.gpus}}  # type: ignore[no-any-return]  # a dict of builtins

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.where import WhereBody, where
 from domain.event import Recorded
 from domain.scheduling.reason import WaitReason
 from domain.values.resources import Resources
@@ -20,13 +21,15 @@ class Amount(BaseModel):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
 
 
 def amount(resources: Resources) -> Amount:
     return Amount(
         cpu_milli=resources.cpu_milli,
         memory_bytes=resources.memory_bytes,
-        gpu=resources.whole_gpus,
+        gpu=resources.gpu_milli // 1000,
+        gpu_milli=resources.gpu_milli,
     )
 
 
@@ -46,6 +49,7 @@ class Reason(BaseModel):
     seats_fitting: int
     blocker: str
     excluded: list[ExcludedNodes]
+    starts_at: str | None = None
 
 
 def reason(found: WaitReason | None) -> Reason | None:
@@ -60,6 +64,7 @@ def reason(found: WaitReason | None) -> Reason | None:
         seats_fitting=found.seats_fitting,
         blocker=found.blocker,
         excluded=[ExcludedNodes(constraint=x.constraint, nodes=x.nodes) for x in found.excluded],
+        starts_at=_at(found.starts_at),
     )
 
 
@@ -67,7 +72,10 @@ class JobResources(BaseModel):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
     gpu_types: list[str]
+    storage_bytes: int = 0
+    network_mbps: int = 0
 
 
 class JobCheckpointing(BaseModel):
@@ -119,6 +127,11 @@ class Job(BaseModel):
     usage: list[SeatUsage] | None
     position: int
     version: int
+    where: WhereBody = WhereBody()
+    estimate_seconds: int | None = None
+    deadline: str | None = None
+    min_replicas: int | None = None
+    preemptible: bool = True
 
 
 def _at(at: int | None) -> str | None:
@@ -144,8 +157,11 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         resources=JobResources(
             cpu_milli=spec.resources.cpu_milli,
             memory_bytes=spec.resources.memory_bytes,
-            gpu=spec.resources.whole_gpus,
+            gpu=spec.resources.gpu_milli // 1000,
+            gpu_milli=spec.resources.gpu_milli,
             gpu_types=list(spec.gpu_types),
+            storage_bytes=spec.resources.storage_bytes,
+            network_mbps=spec.resources.network_mbps,
         ),
         checkpointing=JobCheckpointing(
             enabled=spec.checkpointing.enabled,
@@ -168,6 +184,11 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         usage=usage,
         position=row.position,
         version=row.version,
+        where=where(spec.where),
+        estimate_seconds=spec.estimate_seconds,
+        deadline=_at(spec.deadline),
+        min_replicas=spec.min_replicas,
+        preemptible=spec.preemptible,
     )
 
 

@@ -13,8 +13,16 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "replay": "events a second from the log into the scheduler's snapshot, decisions recomputed",
     "restart": "seconds from a scheduler's start to its first decision, many jobs live",
+    "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
+    "verify": "seconds to verify an exported log offline, 1,000,000 events",
+    "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
+    "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
+    "swf": "bounded slowdown of batch windows by order and backfill",
+    "simulate": "a trace through the scheduling core or the whole planner, with pictures",
+    "philly": "completion times and waits on the Philly jobs against FIFO",
 }
 
 

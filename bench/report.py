@@ -48,7 +48,7 @@ def table(found: Iterable[Row]) -> str:
     lines = [("name", "value", "unit", "size", "ratio", "against")]
     for row in found:
         ratio = f"{row.ratio:.4g}"
-        lines.append((row.name, f"{row.value:.4g}", row.unit, str(row.size), ratio, row.against))
+        lines.append((row.name, f"{row.value:.6g}", row.unit, str(row.size), ratio, row.against))
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     numbers = (1, 3, 4)
     return "\n".join(

@@ -51,7 +51,7 @@ def _measure(name: str, live: int, ended: int, runs: int) -> dict[str, float]:
         _queue(store, live)
         kept = Snapshots(dsn)
         stream = PostgresStream(store, Bell(dsn))
-        first = Scheduler(store, stream, store.take_role(ROLE, "first"), store.now, kept)
+        first = Scheduler(store, stream, store.take_role(ROLE, "first"), store.now, kept=kept)
         while first.cycle():
             pass
         kept.save(first.snapshot)
@@ -82,7 +82,7 @@ def _restart(name: str, store: Store, stream: PostgresStream, kept: scheduler.Ke
     store.append(submissions(1, store.head() + 1))
     head = store.head()
     began, busy = time.perf_counter(), time.process_time()
-    leader = Scheduler(store, stream, store.take_role(ROLE, "next"), store.now, kept)
+    leader = Scheduler(store, stream, store.take_role(ROLE, "next"), store.now, kept=kept)
     leader.cycle()
     took = {name: time.perf_counter() - began, f"{name}.cpu": time.process_time() - busy}
     if store.head() == head:

@@ -13,18 +13,19 @@ from contextlib import contextmanager
 import msgspec
 import psycopg
 
+from domain.scheduling.saved import Saved, pack, unpack
 from domain.scheduling.snapshot import FOLD, Snapshot
 
 KEPT = 4
 """So many snapshots are kept; older ones are deleted when a new one is saved."""
 log = logging.getLogger(__name__)
 
-_decoder = msgspec.json.Decoder(Snapshot)
+_decoder = msgspec.json.Decoder(Saved)
 
 
 def form() -> str:
     """What a state must have been written by to be read: its schema and the fold's version."""
-    schema = json.dumps(msgspec.json.schema(Snapshot), sort_keys=True)
+    schema = json.dumps(msgspec.json.schema(Saved), sort_keys=True)
     return f"{FOLD}-{hashlib.sha256(schema.encode()).hexdigest()[:32]}"
 
 
@@ -37,7 +38,7 @@ class Snapshots:
 
     def save(self, snapshot: Snapshot) -> None:
         """Keep the state as it is at its position."""
-        state = zlib.compress(msgspec.json.encode(snapshot), 1)
+        state = zlib.compress(msgspec.json.encode(pack(snapshot)), 1)
         digest = _digest(snapshot.position, self._form, state)
         with psycopg.connect(self._dsn, connect_timeout=3) as connection:
             connection.execute(
@@ -85,7 +86,7 @@ def decode(state: bytes) -> Snapshot | None:
     """The snapshot of a saved state, None with a line in the log if it cannot be read."""
     try:
         with _unhindered():
-            return _decoder.decode(zlib.decompress(state))
+            return unpack(_decoder.decode(zlib.decompress(state)))
     except (msgspec.DecodeError, zlib.error, ValueError) as error:
         log.error("a snapshot cannot be read and is passed over: %s", error)
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -10,9 +11,13 @@ from psycopg.rows import dict_row
 
 from domain.errors import Conflict
 from domain.event import Recorded
+from infra.codec import UnknownEvent
+from infra.failpoint import failpoint
+from processors.isolate import Isolated, is_poison
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
-from projections.view import Key, View
+from projections.fold import fold
+from projections.view import View
 
 BATCH = 1000
 CHANNEL = "views"
@@ -32,35 +37,67 @@ class RemadeView(Conflict):
 
 
 class Projector:
-    """Brings all views forward, batch by batch. More than one at a time is safe, if useless."""
+    """Brings all views forward, batch by batch. More than one at a time is safe, if useless.
+
+    An event that a view cannot take goes to quarantine with its stream (processors/isolate.py).
+    """
 
     def __init__(
-        self, connection: Connection, stream: EventStream, views: Sequence[View[Any]] = VIEWS
+        self,
+        connection: Connection,
+        stream: EventStream,
+        views: Sequence[View[Any]] = VIEWS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._views = views
+        self._isolated = Isolated(connection, views, project, clock=clock)
 
     def step(self) -> int:
         """Project one batch; returns how many events it held."""
         behind = min(self._positions("").values())
-        batch = self._stream.read(behind, BATCH)
+        try:
+            batch = self._stream.read(behind, BATCH)
+        except UnknownEvent as unreadable:
+            bad = unreadable.poison
+            self._bring(behind, bad.position, lambda at: self._isolated.refuse(bad, at))
+            return 1
         if batch:
-            with self._connection.transaction():
-                positions = self._positions(" ORDER BY view FOR UPDATE")
-                if min(positions.values()) < behind:  # a view began anew: it needs what is before
-                    return len(batch)
-                for view in self._views:
-                    fresh = [r for r in batch if r.position > positions[view.name]]
-                    project(self._connection, view, fresh)
-                self._advance(batch[-1].position)
+            last = batch[-1].position
+            try:
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at))
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at, careful=True))
         return len(batch)
 
-    def run(self) -> None:
-        """Follow the log for ever."""
-        while True:
-            if self.step() < BATCH:
-                self._stream.wait(1.0)
+    def _bring(self, behind: int, last: int, fold: Callable[[dict[str, int]], None]) -> None:
+        """Fold and bring the positions to `last`, in one transaction."""
+        with self._connection.transaction():
+            positions = self._positions(" ORDER BY view FOR UPDATE")
+            if min(positions.values()) < behind:  # a view began anew: it needs what is before
+                return
+            fold(positions)
+            failpoint("projector.folded")
+            self._advance(last)
+            failpoint("projector.advanced")
+        failpoint("projector.committed")
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be something new, at the latest after the time."""
+        self._stream.wait(seconds)
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that each read model took since this was cleared."""
+        return self._isolated.spent
+
+    def only(self, views: Sequence[View[Any]]) -> None:
+        """Leave all other read models to somebody else."""
+        self._views = list(views)
+        self._isolated.only(views)
 
     def _positions(self, lock: str) -> dict[str, int]:
         layouts = {view.name: view.layout for view in self._views}
@@ -81,27 +118,6 @@ class Projector:
 
 def project(connection: Connection, view: View[Any], events: Sequence[Recorded]) -> None:
     """Fold events into one view: read the rows they touch, fold in memory, write what changed."""
-    touched: list[tuple[Recorded, list[Key]]] = [(r, list(view.touches(r))) for r in events]
-    keys = {key for _, some in touched for key in some}
-    if not keys:
-        return
-    before = view.load(connection, sorted(keys))
-    rows = dict(before)
-    for recorded, some in touched:
-        fold_event(view, rows, some, recorded)
-    changed = [row for key, row in rows.items() if before.get(key) != row]
-    gone = [key for key in before if key not in rows]
-    if changed:
-        view.save(connection, changed)
-    if gone:
-        view.remove(connection, gone)
-
-
-def fold_event(view: View[Any], rows: dict[Key, Any], keys: Iterable[Key], event: Recorded) -> None:
-    """Bring the rows of these keys forward by one event."""
-    for key in keys:
-        row = view.fold(rows.get(key), key, event)
-        if row is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = row
+    mine = [recorded for recorded in events if recorded.event.__class__ in view.on]
+    if mine:
+        view.write(connection, fold(view, mine, lambda keys: view.load(connection, keys)))

@@ -10,14 +10,17 @@ import psycopg
 
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
+from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
+from domain.values.time import SECOND
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, VersionConflict
+from processors.reading import Quarantine, Reading
 from processors.stream import EventStream
 
 ROLE = "scheduler"
-BATCH = 5000
 CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
 SAVE_EVENTS = 20_000
@@ -48,17 +51,21 @@ class Scheduler:
         stream: EventStream,
         epoch: Epoch,
         now: Callable[[], int],
+        ward: Quarantine | None = None,
         kept: Kept | None = None,
     ) -> None:
+        """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
         self._stream = stream
         self._epoch = epoch
         self._now = now
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
+        self._reading = Reading(store, stream, ROLE, ward)
         self._kept = kept
         self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
         self._unsaved = 0
+        self._planned = 0
         self._due = self.snapshot.position > 0  # what was kept may hold what is to be decided
 
     def run(self) -> None:
@@ -76,20 +83,32 @@ class Scheduler:
            decided without that would give away twice what is free once;
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
-        3. plan and append the decisions.
+        3. plan and append the decisions; also each interval while jobs wait, where time counts.
         Each transaction of decisions begins with its receipt. A rival's write makes a transaction
         fail as a whole; the next cycle sees it and decides anew.
         """
-        self._due |= self._follow()
+        self._due |= self._follow() or self._time_counts()
         if not self._due or self._behind():
             return False
+        failpoint("scheduler.followed")
         while self._decide(Step.CONCLUDE):
+            failpoint("scheduler.concluded")
             self._follow()
             if self._behind():
                 return True
         self._due = False
+        self._planned = self._now()
         self._decide(Step.PLAN)
         return True
+
+    def _time_counts(self) -> bool:
+        """Whether the time since the last plan alone may change what is decided."""
+        settings = self.snapshot.policy.scheduler
+        return (
+            len(self.snapshot.lines) > 0
+            and depends_on_time(settings)
+            and self._now() - self._planned >= settings.interval_seconds * SECOND
+        )
 
     def save(self, busy: bool = False) -> None:
         """Keep the state, once enough events came since it was last kept; later while `busy`.
@@ -109,23 +128,25 @@ class Scheduler:
         return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
-        changed = False
-        while batch := self._stream.read(self.snapshot.position, BATCH):
-            self._unsaved += len(batch)
-            for recorded in batch:
-                changed |= self.snapshot.apply(recorded)
+        before = self.snapshot.position
+        changed = self._reading.follow(self.snapshot)
+        self._unsaved += self.snapshot.position - before
         return changed
 
     def _decide(self, step: Step) -> bool:
         """Decide one step and append it; whether anything was recorded."""
         now = self._now()
         decisions = decide(step, self.snapshot, now)
+        if step is Step.PLAN:
+            failpoint("scheduler.planned")
         if step is Step.CONCLUDE and not decisions:
             self.snapshot.touched.clear()
+        self._due |= len(decisions) >= MOST_WAITS  # not all that wait were told
         recorded = False
         for changes in with_receipts(step, self.snapshot, now, decisions, CHUNK):
             try:
                 appended = self._store.append(changes, epoch=self._epoch)
+                failpoint("scheduler.recorded")
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
                 break

@@ -12,15 +12,25 @@ import psycopg
 import pytest
 
 from domain.scheduling.snapshot import RECEIPTS
+from infra import codec
 from infra.embedded import postgres
 from infra.follow import Bell, PostgresStream
 from infra.migrations import migrate
 from infra.store import Store
 from tests import real_kafka
+from tests.published import CheckedEncoder
 from tests.real_parts import need
 from tests.replayed import check
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published() -> Iterator[None]:
+    """No test writes an event that is not as the committed AsyncAPI document says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "_encoder", CheckedEncoder())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ AGGREGATES = (
     "checkpoint",
     "policy",
     "token",
+    "consumer",
     "scheduling",
 )
 

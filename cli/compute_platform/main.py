@@ -45,8 +45,8 @@ _SECTIONS: dict[str, Section] = {
         "whoami": (_AT + "token:whoami", "Show who the token says you are."),
     },
     "Server": {
-        "audit": (_AT + "audit:audit", "Recompute, explain and rehearse what was decided."),
-        "admin": (_AT + "admin:admin", "Look after the platform: its read models."),
+        "audit": (_AT + "audit:audit", "Recompute, explain and rehearse decisions; verify the log by its signatures."),
+        "admin": (_AT + "admin:admin", "Look after the platform: its read models, and events they cannot take."),
         "up": (_AT + "up:up", "Start the platform on this machine."),
     },
 }

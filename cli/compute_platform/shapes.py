@@ -13,6 +13,7 @@ class Amount(TypedDict):
     cpu_milli: int
     memory_bytes: int
     gpu: int
+    gpu_milli: int
 
 
 class JobResources(Amount):
@@ -185,6 +186,7 @@ class View(TypedDict):
     view: str
     position: int
     lag: int
+    quarantined: int
     rebuild: Rebuild | None
 
 

@@ -33,6 +33,7 @@ class Allocation:
     seats: tuple[Seat, ...]
     boots: tuple[str, ...]
     per_seat: Resources
+    exclusive: bool = False
     started: frozenset[int] = frozenset()
     ends: tuple[tuple[int, SeatEnd], ...] = ()
     released: bool = False
@@ -70,6 +71,7 @@ def evolve(allocation: Allocation | None, event: AllocationEvent) -> Allocation:
             event.seats,
             event.boots,
             event.per_seat,
+            event.exclusive,
         )
     assert allocation is not None, "an allocation's first event is allocation.granted"
     match event:
@@ -97,11 +99,16 @@ def grant(
     *,
     gpu_model: str,
     user: str,
+    exclusive: bool = False,
+    labels: tuple[tuple[str, str], ...] = (),
 ) -> list[AllocationEvent]:
     """Give the attempt its seats."""
     if [seat.rank for seat in seats] != list(range(len(seats))) or len(boots) != len(seats):
         raise Conflict("bad_seats", "seats are ranked from 0, each with its node's boot")
-    return [e.Granted(allocation, job, attempt, seats, boots, per_seat, gpu_model, user)]
+    granted = e.Granted(
+        allocation, job, attempt, seats, boots, per_seat, gpu_model, user, exclusive, labels
+    )
+    return [granted]
 
 
 def check_seat(allocation: Allocation, rank: int, node: NodeId, session: str) -> None:

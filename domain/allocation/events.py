@@ -26,6 +26,8 @@ class Granted(Event, name="allocation.granted.v1"):
     per_seat: Resources
     gpu_model: str
     user: str
+    exclusive: bool = False  # nothing else runs on its nodes
+    labels: tuple[tuple[str, str], ...] = ()  # of the job: others stay near to or away from it
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict
 from domain.job import events as e
 from domain.job.events import JobEvent, QueuedCause, StopCause
-from domain.job.spec import MAX_PRIORITY, JobSpec, Retry
+from domain.job.spec import JobSpec, Retry
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
 from domain.scheduling.reason import WaitReason
 from domain.values.checks import between
 from domain.values.copies import replace
 from domain.values.ids import AllocationId, JobId
+from domain.values.priority import MAX_PRIORITY
 from domain.values.time import SECOND
 
 
@@ -64,7 +65,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
     phase = TRANSITIONS.get((job.phase, type(event)), job.phase)
     match event:
         case e.Queued(since=since):
-            return replace(_unplaced(job), phase=phase, queued_since=since, due_at=None)
+            return _unplaced(job, phase=phase, queued_since=since, due_at=None)
         case e.Placed(attempt=attempt, allocation=allocation, seats=seats):
             return replace(
                 job,
@@ -94,20 +95,20 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
         case e.GraceExpired():
             return replace(job, grace_expired=True)
         case e.RetryScheduled(failures=failures, due_at=due_at):
-            return replace(_unplaced(job), phase=phase, failures=failures, due_at=due_at)
+            return _unplaced(job, phase=phase, failures=failures, due_at=due_at)
         case e.PriorityChanged(priority=priority):
             return replace(job, priority=priority)
         case e.WaitExplained(reason=reason):
             return replace(job, waiting=reason)
         case e.Suspended() | e.Succeeded() | e.Failed() | e.Cancelled() | e.TimedOut():
-            return replace(_unplaced(job), phase=phase, due_at=None)
+            return _unplaced(job, phase=phase, due_at=None)
         case e.Held() | e.AttemptEnded():
             return replace(job, phase=phase)
         case _:
             assert_never(event)
 
 
-def _unplaced(job: Job) -> Job:
+def _unplaced(job: Job, **changes: Any) -> Job:
     return replace(
         job,
         allocation=None,
@@ -118,6 +119,7 @@ def _unplaced(job: Job) -> Job:
         preemptor=None,
         grace_expired=False,
         waiting=None,
+        **changes,
     )
 
 
@@ -149,7 +151,7 @@ def submit(job: JobId, spec: JobSpec, submitted_by: str, now: int) -> list[JobEv
 def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
     """Record why the job waits, unless it was last told a reason of the same kind."""
     _require(job, frozenset({Phase.QUEUED}), "explain")
-    known = job.waiting is not None and job.waiting.same_kind(reason)
+    known = job.waiting is not None and job.waiting.kind == reason.kind
     return [] if known else [e.WaitExplained(reason)]
 
 
@@ -158,7 +160,8 @@ def place(
 ) -> list[JobEvent]:
     """Give the job its whole gang, or nothing."""
     _require(job, frozenset({Phase.QUEUED}), "place")
-    if len(seats) != job.spec.replicas:
+    least = job.spec.replicas if job.spec.min_replicas is None else job.spec.min_replicas
+    if not least <= len(seats) <= job.spec.replicas:
         raise Conflict("gang_incomplete", want=job.spec.replicas, got=len(seats))
     return [e.Placed(job.attempt + 1, allocation, seats, reason)]
 

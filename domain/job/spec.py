@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from domain.errors import Invalid
+from domain.job.where import ANYWHERE, Where
 from domain.values.checks import between
 from domain.values.ids import ProjectId
+from domain.values.priority import MAX_PRIORITY
+from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
+from domain.values.time import YEAR_SECONDS
 
-MAX_PRIORITY = 1000
 MAX_REPLICAS = 4096
 MAX_COMMAND_BYTES = 128 * 1024
 MAX_ENV = 256
 MAX_LABELS = 64
-YEAR_SECONDS = 366 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class JobSpec:
     """One job: `replicas` seats (a gang when more than one), each with `resources`.
 
     `image` None means the command runs on the host's own files, in a sandbox. `gpu_types`
-    lists acceptable GPU models; empty means any. Times are whole seconds.
+    lists acceptable GPU models; empty means any. Times are whole seconds, but `deadline`: the
+    moment (microseconds since the epoch) by which the job should have ended. `estimate_seconds`
+    is how long it is expected to run, for planning only; without it the time limit is taken.
+    `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
     """
 
     name: str
@@ -57,6 +62,11 @@ class JobSpec:
     grace_seconds: int | None = None
     hold: bool = False
     labels: tuple[tuple[str, str], ...] = field(default=())
+    where: Where = ANYWHERE
+    estimate_seconds: int | None = None
+    deadline: int | None = None
+    min_replicas: int | None = None
+    preemptible: bool = True
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
@@ -75,6 +85,12 @@ class JobSpec:
             between("time_limit_seconds", self.time_limit_seconds, 1, YEAR_SECONDS)
         if self.grace_seconds is not None:
             between("grace_seconds", self.grace_seconds, 0, 86_400)
+        if self.estimate_seconds is not None:
+            between("estimate_seconds", self.estimate_seconds, 1, YEAR_SECONDS)
+        if self.min_replicas is not None:
+            between("min_replicas", self.min_replicas, 1, self.replicas)
+        if self.deadline is not None:
+            between("deadline", self.deadline, 0, LARGEST)
         if not self.command or not self.command[0]:
             raise Invalid("no_command", "command: give at least one word", field="command")
         if sum(len(word.encode()) for word in self.command) > MAX_COMMAND_BYTES:
@@ -87,9 +103,11 @@ class JobSpec:
             "\0" in word for word in self.command
         ):
             raise Invalid("bad_text", "command and env: no NUL characters", field="command")
-        if self.resources.gpu_milli % 1000:
+        if self.resources.gpu_milli > 1000 and self.resources.gpu_milli % 1000:
             raise Invalid(
-                "fractional_gpu", "resources.gpu: ask for whole GPUs", field="resources.gpu"
+                "fractional_gpu",
+                "resources.gpu: ask for whole GPUs, or for a share of one such as 0.25",
+                field="resources.gpu",
             )
         if self.gpu_types and not self.resources.gpu_milli:
             raise Invalid(
@@ -97,6 +115,11 @@ class JobSpec:
                 "resources.gpu_type: ask for at least one gpu, or leave the type out",
                 field="resources.gpu_type",
             )
+
+    @property
+    def expected_seconds(self) -> int | None:
+        """How long it is planned to run; None if nothing is known."""
+        return self.estimate_seconds or self.time_limit_seconds
 
     @property
     def total(self) -> Resources:

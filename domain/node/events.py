@@ -28,6 +28,7 @@ class Registered(Event, name="node.registered.v1"):
     location: Location = Location()
     labels: tuple[tuple[str, str], ...] = ()
     agent_version: str = ""
+    taints: tuple[str, ...] = ()  # only jobs that tolerate each of them run here
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -41,10 +42,18 @@ def evolve(node: Node | None, event: NodeEvent) -> Node:
             assert_never(event)
 
 
+def pool_of(offer: e.Registered) -> str:
+    """The pool a node says it is in, else that of its GPU model, else `cpu`."""
+    if offer.pool:
+        return offer.pool
+    models = Counter(device.model for device in offer.devices)
+    return models.most_common(1)[0][0].lower() if models else "cpu"
+
+
 def register(node: Node | None, offer: e.Registered) -> list[NodeEvent]:
     """Offer the node's capacity; nothing happens when that is already known."""
     offer.capacity.check_one("capacity")
-    if offer.capacity.whole_gpus != len(offer.devices):
+    if offer.capacity.gpu_milli != 1000 * len(offer.devices):
         raise Invalid("bad_devices", "devices: list each GPU of the capacity", field="devices")
     if len({device.id for device in offer.devices}) != len(offer.devices):
         raise Invalid("bad_devices", "devices: ids must differ", field="devices")

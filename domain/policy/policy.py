@@ -8,8 +8,11 @@ from typing import assert_never
 
 from domain.errors import Invalid
 from domain.policy import events as e
-from domain.policy.events import PolicyEvent, PriceList, SchedulerSettings
+from domain.policy.cohorts import check_tree
+from domain.policy.events import Cohort, Order, PolicyEvent, PriceList, SchedulerSettings
 from domain.values.checks import between
+from domain.values.priority import MAX_PRIORITY
+from domain.values.time import YEAR_SECONDS
 
 DEFAULT_PRICES = PriceList(
     currency="USD",
@@ -28,6 +31,7 @@ class Policy:
     version: int = 0
     scheduler: SchedulerSettings = SchedulerSettings()
     prices: PriceList | None = None
+    cohorts: tuple[Cohort, ...] = ()
 
 
 def evolve(policy: Policy, event: PolicyEvent) -> Policy:
@@ -37,15 +41,50 @@ def evolve(policy: Policy, event: PolicyEvent) -> Policy:
             return replace(policy, version=policy.version + 1, scheduler=settings)
         case e.PricesSet(prices=prices):
             return replace(policy, version=policy.version + 1, prices=prices)
+        case e.CohortsSet(cohorts=cohorts):
+            return replace(policy, version=policy.version + 1, cohorts=cohorts)
         case _:
             assert_never(event)
 
 
 def set_scheduler(policy: Policy, settings: SchedulerSettings) -> list[PolicyEvent]:
     """Change how the scheduler decides."""
+    _check_scheduler(settings)
+    return [] if settings == policy.scheduler else [e.SchedulerSet(settings)]
+
+
+def _check_scheduler(settings: SchedulerSettings) -> None:
     between("grace_seconds", settings.grace_seconds, 0, 86_400)
     between("interval_seconds", settings.interval_seconds, 1, 3600)
-    return [] if settings == policy.scheduler else [e.SchedulerSet(settings)]
+    between("backfill_depth", settings.backfill_depth, 1, 64)
+    between("aging_seconds", settings.aging_seconds, 0, YEAR_SECONDS)
+    between("fair_share.window_seconds", settings.fair_share.window_seconds, 60, YEAR_SECONDS)
+    between("fair_share.decay_milli", settings.fair_share.decay_milli, 1, 999)
+    rules = settings.preemption
+    between("preemption.priority_threshold", rules.priority_threshold, 0, MAX_PRIORITY)
+    between("preemption.min_runtime_seconds", rules.min_runtime_seconds, 0, YEAR_SECONDS)
+    between("preemption.cooldown_seconds", rules.cooldown_seconds, 0, YEAR_SECONDS)
+    for field in ("max_preemptions", "max_per_hour", "project_per_hour"):
+        value = getattr(rules, field)
+        if value is not None:
+            between(f"preemption.{field}", value, 0, 1_000_000)
+    for over in settings.overcommit:
+        between(f"overcommit.{over.pool}.cpu_milli", over.cpu_milli, 1000, 100_000)
+        between(f"overcommit.{over.pool}.memory_milli", over.memory_milli, 1000, 100_000)
+    if len({over.pool for over in settings.overcommit}) != len(settings.overcommit):
+        raise Invalid("duplicate_pool", "overcommit: name each pool once", field="overcommit")
+    if settings.primary_policy is settings.secondary_policy is not Order.FIFO:
+        raise Invalid(
+            "same_policy_twice",
+            "secondary_policy: another one than primary_policy, or fifo",
+            field="secondary_policy",
+        )
+
+
+def set_cohorts(policy: Policy, cohorts: tuple[Cohort, ...]) -> list[PolicyEvent]:
+    """Change the sharing tree: shares, quotas, borrowing, budgets."""
+    check_tree(cohorts)
+    return [] if cohorts == policy.cohorts else [e.CohortsSet(cohorts)]
 
 
 def set_prices(policy: Policy, prices: PriceList) -> list[PolicyEvent]:

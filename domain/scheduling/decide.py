@@ -66,8 +66,10 @@ def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
         job.spec.resources,
         gpu_model=placement.gpu_model,
         user=job.submitted_by,
+        exclusive=job.spec.where.exclusive,
+        labels=job.spec.labels,
     )
-    placed = jobs.place(job, allocation, placement.seats, "best_fit")
+    placed = jobs.place(job, allocation, placement.seats, snapshot.policy.scheduler.score)
     return [
         _of_allocation(snapshot, allocation, granted, job),
         _of_job(snapshot, job, placed),

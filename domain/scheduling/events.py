@@ -47,3 +47,4 @@ class Decided(Event, name="scheduler.decided.v1"):
     recorded: str
     counts: tuple[Count, ...] = ()
     limits: tuple[Count, ...] = ()
+    held_out: tuple[str, ...] = ()  # streams it could not read, and decided nothing on

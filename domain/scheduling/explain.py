@@ -4,90 +4,125 @@ from __future__ import annotations
 
 from collections import Counter
 
-from domain.job.spec import JobSpec
-from domain.node.node import Node
+from domain.scheduling.demand import Demand
+from domain.scheduling.filters import never_on
+from domain.scheduling.node_state import NodeState
+from domain.scheduling.place import place
 from domain.scheduling.reason import Constraint, Excluded, WaitCode, WaitReason
-from domain.scheduling.room import Room, count_seats, place, runs_on
+from domain.scheduling.room import Room, count_seats, eligible
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.space import Space
+from domain.values.ids import NodeId
 
 _SHORTAGE = {
     Constraint.GPU: WaitCode.INSUFFICIENT_GPU,
     Constraint.CPU: WaitCode.INSUFFICIENT_CPU,
     Constraint.MEMORY: WaitCode.INSUFFICIENT_MEMORY,
+    Constraint.STORAGE: WaitCode.INSUFFICIENT_STORAGE,
+    Constraint.NETWORK: WaitCode.INSUFFICIENT_NETWORK,
+    Constraint.IN_USE: WaitCode.NODE_IN_USE,
+    Constraint.AFFINITY: WaitCode.AFFINITY,
 }
-_SIZES = {Constraint.GPU_SIZE, Constraint.CPU_SIZE, Constraint.MEMORY_SIZE}
+_SIZES = {
+    Constraint.GPU_SIZE,
+    Constraint.CPU_SIZE,
+    Constraint.MEMORY_SIZE,
+    Constraint.STORAGE_SIZE,
+    Constraint.NETWORK_SIZE,
+}
+_CONDITIONS = {Constraint.POOL, Constraint.TAINT, Constraint.SELECTOR, Constraint.CONSTRAINT}
 
 
-def explain(spec: JobSpec, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
-    """The dominant reason for a job that does not fit into `room`: `free` less what is kept."""
+def explain(demand: Demand, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
+    """The dominant reason for a demand that does not fit into `room`: `free` less what is kept."""
     counts: Counter[Constraint] = Counter()
     fitting = 0
+    near = {space.node.id for space in eligible(demand, room)}
     for state in snapshot.nodes.values():
-        constraint = _exclusion(spec, state.node, room)
+        constraint = _exclusion(demand, state, room, near)
         if constraint is None:
             fitting += 1
         else:
             counts[constraint] += 1
-    seats = count_seats(spec, room)
     return WaitReason(
-        code=_dominant(spec, snapshot, free, counts, fitting),
+        code=_dominant(demand, snapshot, free, counts, fitting),
         nodes=len(snapshot.nodes),
         nodes_fitting=fitting,
         excluded=tuple(Excluded(c, counts[c]) for c in Constraint if counts[c]),
-        seats=spec.replicas,
-        seats_fitting=seats,
+        seats=demand.replicas,
+        seats_fitting=count_seats(demand, room),
     )
 
 
-def _exclusion(spec: JobSpec, node: Node, room: Room) -> Constraint | None:
+def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
+    """Whether the nodes that are alive would not hold it even if nothing else ran."""
+    return place(demand, Room.empty(snapshot)) is None
+
+
+def _exclusion(
+    demand: Demand, state: NodeState, room: Room, near: set[NodeId]
+) -> Constraint | None:
     """The first constraint that keeps one seat off the node, None if it fits."""
-    if not node.alive:
+    if not state.node.alive:
         return Constraint.LOST
-    if not runs_on(spec, node):
-        return Constraint.RUNNER
-    want, capacity = spec.resources, node.offer.capacity
-    if want.gpu_milli:
-        models = Counter(device.model for device in node.offer.devices)
-        usable = [n for m, n in models.items() if not spec.gpu_types or m in spec.gpu_types]
-        if not usable:
-            return Constraint.GPU_TYPE
-        if max(usable) < want.whole_gpus:
-            return Constraint.GPU_SIZE
-    if want.cpu_milli > capacity.cpu_milli:
-        return Constraint.CPU_SIZE
-    if want.memory_bytes > capacity.memory_bytes:
-        return Constraint.MEMORY_SIZE
-    if node.cordoned:
+    constraint = never_on(demand, state.node.offer)
+    if constraint is not None:
+        return constraint
+    if state.node.cordoned:
         return Constraint.CORDONED
-    space = room.spaces[node.id]
+    space = room.spaces[state.node.id]
+    if space.owned or (demand.where.exclusive and space.seats):
+        return Constraint.IN_USE
+    shortage = _shortage(demand, space)
+    if shortage is None and state.node.id not in near:
+        return Constraint.AFFINITY
+    return shortage
+
+
+def _shortage(demand: Demand, space: Space) -> Constraint | None:
+    want, free = demand.per_seat, space.free
     if want.gpu_milli:
-        free = [n for m, n in space.devices.items() if not spec.gpu_types or m in spec.gpu_types]
-        if max((len(ids) for ids in free), default=0) < want.whole_gpus:
+        each = want.milli_each
+        fit = Counter(
+            device.model
+            for device in space.node.offer.devices
+            if space.left.get(device.id, 0) >= each
+        )
+        usable = [n for m, n in fit.items() if not demand.gpu_types or m in demand.gpu_types]
+        if max(usable, default=0) < want.gpus:
             return Constraint.GPU
-    if want.cpu_milli > space.free.cpu_milli:
+    if want.cpu_milli > free.cpu_milli:
         return Constraint.CPU
-    return Constraint.MEMORY if want.memory_bytes > space.free.memory_bytes else None
+    if want.memory_bytes > free.memory_bytes:
+        return Constraint.MEMORY
+    if want.storage_bytes > free.storage_bytes:
+        return Constraint.STORAGE
+    return Constraint.NETWORK if want.network_mbps > free.network_mbps else None
 
 
 def _dominant(
-    spec: JobSpec, snapshot: Snapshot, free: Room, counts: Counter[Constraint], fitting: int
+    demand: Demand, snapshot: Snapshot, free: Room, counts: Counter[Constraint], fitting: int
 ) -> WaitCode:
-    alive = len(snapshot.nodes) - counts[Constraint.LOST]
-    if not alive:
-        return WaitCode.NO_NODES
-    left = alive - counts[Constraint.RUNNER]
+    left = len(snapshot.nodes) - counts[Constraint.LOST]
     if not left:
-        return WaitCode.NO_DOCKER if spec.image is not None else WaitCode.NO_SANDBOX
+        return WaitCode.NO_NODES
+    left -= counts[Constraint.RUNNER]
+    if not left:
+        return WaitCode.NO_DOCKER if demand.docker else WaitCode.NO_SANDBOX
+    left -= sum(counts[c] for c in _CONDITIONS)
+    if not left:
+        return WaitCode.NOT_ELIGIBLE
     left -= counts[Constraint.GPU_TYPE]
     if not left:
         return WaitCode.GPU_TYPE_ABSENT
-    if left == sum(counts[c] for c in _SIZES) or place(spec, Room.empty(snapshot)) is None:
+    if left == sum(counts[c] for c in _SIZES) or never_fits(demand, snapshot):
         return WaitCode.NEVER_FITS
-    if place(spec, free) is not None:
+    if place(demand, free) is not None:
         return WaitCode.CAPACITY_RESERVED
     shortages = [c for c in _SHORTAGE if counts[c]]
     if fitting:
-        return WaitCode.GANG_TOO_LARGE
+        together = demand.where.together_required and count_seats(demand, free) >= demand.least
+        return WaitCode.SCATTERED if together else WaitCode.GANG_TOO_LARGE
     if not shortages:
         return WaitCode.CORDONED
     return _SHORTAGE[max(shortages, key=lambda c: counts[c])]

@@ -69,8 +69,8 @@ class Ledger:
         self._nodes: dict[NodeId, Node] = {name: s.node for name, s in start.nodes.items()}
         self._holds: dict[AllocationId, _Hold] = {}
         self._projects = {job.id: job.spec.project for job in start.jobs.values()}
-        self._waiting = dict.fromkeys(start.queued, at)
-        self._waits = dict.fromkeys(start.queued, 0)
+        self._waiting = dict.fromkeys(start.lines.of_job, at)
+        self._waits = dict.fromkeys(start.lines.of_job, 0)
         for found in start.allocations.values():
             project = self._projects[found.job]
             amount = found.per_seat * len(found.seats)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.scheduling.plan import plan
+from domain.scheduling.rank import Ranks
 from domain.scheduling.reason import WaitReason
-from domain.scheduling.snapshot import Snapshot, order_key
+from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId, NodeId, ProjectId
 
 
@@ -29,14 +30,21 @@ class Outcome:
 
 
 def outcomes(snapshot: Snapshot, now: int) -> list[Outcome]:
-    """What a cycle decides at `now` about every queued job."""
+    """What a cycle decides at `now` about every queued job.
+
+    In the order of the policy as the cycle begins; what it gives away may then change ranks. A job
+    that is told nothing new waits for the reason it was last told.
+    """
     made = plan(snapshot, now)
     placed = {each.job: tuple(seat.node for seat in each.seats) for each in made.placements}
     waits = {each.job: each.reason for each in made.waits}
     asks: dict[JobId, list[JobId]] = {}
     for each in made.preemptions:
         asks.setdefault(each.preemptor, []).append(each.victim)
-    queue = sorted((snapshot.jobs[job] for job in snapshot.queued), key=order_key)
+    ranks = Ranks(snapshot, now)
+    lines = snapshot.lines.by_key.values()
+    ranked = sorted(ranks.of(line, number) for line in lines for number in range(len(line)))
+    queue = [snapshot.jobs[JobId(rank[-1])] for rank in ranked]
     return [
         Outcome(
             place,
@@ -46,7 +54,7 @@ def outcomes(snapshot: Snapshot, now: int) -> list[Outcome]:
             job.priority,
             job.queued_since,
             placed.get(job.id, ()),
-            waits.get(job.id),
+            None if job.id in placed else waits.get(job.id, job.waiting),
             tuple(asks.get(job.id, ())),
         )
         for place, job in enumerate(queue, start=1)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from heapq import heapify, heappop, heappush
 
 from domain.allocation.seat import Seat
 from domain.job.job import Job
-from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
-from domain.project.events import Quota
+from domain.policy.events import Backfill, Order, SchedulerSettings
+from domain.scheduling.demand import Demand
 from domain.scheduling.explain import explain
-from domain.scheduling.preempt import find_victims, room_without
+from domain.scheduling.horizon import Hold, Horizon
+from domain.scheduling.limits import Ledger
+from domain.scheduling.lines import Line, LineKey
+from domain.scheduling.place import place
+from domain.scheduling.preempt import candidates, find_victims, may_preempt, room_without
+from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
-from domain.scheduling.room import Room, place
-from domain.scheduling.snapshot import Snapshot, order_key
-from domain.values.ids import JobId, ProjectId
-from domain.values.resources import NOTHING, Resources
+from domain.scheduling.room import Found, Room
+from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import JobId
+from domain.values.time import SECOND
+
+MOST_WAITS = 10_000
+"""Explanations told in one cycle; the others follow in the next."""
+MOST_HOLDS = 64
+"""Starts held at once in conservative backfill."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +57,42 @@ class Wait:
 
 @dataclass
 class Plan:
-    """The decisions of a cycle, in the order they were made."""
+    """The decisions of a cycle, in the order they were made.
+
+    `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
+    all of them were named. `starts` are those held for jobs that wait (microseconds).
+    """
 
     placements: list[Placement] = field(default_factory=list)
     preemptions: list[Preemption] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    more: bool = False
+    starts: dict[JobId, int] = field(default_factory=dict)
 
 
 def plan(snapshot: Snapshot, now: int) -> Plan:
-    """Decide for every queued job, by priority and then time in the queue.
+    """Decide for every queued job, in the order of the policy, at the time `now` (microseconds).
 
-    `now` is store time in microseconds since the epoch; nothing else of the clock is known here.
-    For each job in order:
-    1. over its project's quota: it waits;
-    2. its whole gang fits: it is placed;
+    Jobs that ask for the same stand in one line; the head of the line that ranks first is next:
+    1. over a limit of its project, cohort or user: its line waits;
+    2. its whole gang fits and delays no held start: it is placed;
     3. it fits once the jobs that were preempted have left: that room is kept for it;
-    4. jobs of lower priority can make room: none too many are asked, and the room is kept;
-    5. else it waits, and jobs behind it may use what it cannot.
-    Why those of 5 wait is told last, by what then is free: the next cycle would say the same.
+    4. jobs that must give way to it can make room: none too many are asked, and the room is kept;
+    5. else its line waits; for the first ones the start is held that can be foreseen, and jobs
+       behind may use what does not delay it.
+    Why lines wait is told last, by what then is free: the next cycle would say the same.
     """
     return _Cycle(snapshot, now).run()
 
 
+class _Outcome(Enum):
+    PLACED = 1
+    PROMISED = 2
+    BLOCKED = 3
+
+
 class _Cycle:
-    """The working state of one cycle. Jobs of one shape fail once, not each anew."""
+    """The working state of one cycle. What one demand could not get, none like it tries again."""
 
     def __init__(self, snapshot: Snapshot, now: int) -> None:
         self.snapshot = snapshot
@@ -78,111 +102,180 @@ class _Cycle:
         self.free = Room.of(snapshot)  # what placements have not taken
         self.room = self.free.fork()  # the part of it that is kept for nobody
         self.later = room_without(snapshot, self.free, leaving)  # `room` after they left
+        self.leaving = bool(leaving)
+        self.horizon = Horizon(snapshot, now, self.settings.score)
+        self.ledger = Ledger(snapshot)
+        self.ranks = Ranks(snapshot, now)
         self.plan = Plan()
-        self.used = dict(snapshot.used)
-        self.failed: set[tuple[JobSpec, int]] = set()
-        self.reasons: dict[JobSpec, WaitReason] = {}
+        self.failed: set[tuple[Demand, int | None]] = set()
+        self.powerless: set[tuple[Demand, int, str]] = set()
+        self.reasons: dict[Demand, WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
-        self.promised: set[JobId] = set()
+        self.blocked: dict[LineKey, tuple[Line, int, Demand]] = {}
+        self.holds: dict[JobId, Hold] = {}
 
     def run(self) -> Plan:
-        queued = sorted((self.snapshot.jobs[i] for i in self.snapshot.queued), key=order_key)
-        waiting = [job for job in queued if not self._start(job)]
-        self.plan.waits = [Wait(job.id, self._reason(job)) for job in waiting]
+        heap: list[tuple[Rank, int, Line]] = [
+            (self.ranks.of(line, 0), 0, line) for line in self.snapshot.lines.by_key.values()
+        ]
+        heapify(heap)
+        while heap:
+            rank, number, line = heappop(heap)
+            if self.ranks.moves and (moved := self.ranks.of(line, number)) > rank:
+                heappush(heap, (moved, number, line))
+                continue
+            goes_on = self._decide(line, number) is not _Outcome.BLOCKED
+            if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
+                heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
+        for line, number, demand in self.blocked.values():
+            self._tell(line, number, demand)
         return self.plan
 
-    def _start(self, job: Job) -> bool:
-        """Place the job, or see to it that it can be soon; whether it was placed."""
-        shape = (_demand(job.spec), job.priority)
-        if self._over_quota(job):
-            return False
-        if shape not in self.failed:
-            found = place(job.spec, self.room)
+    def _decide(self, line: Line, number: int) -> _Outcome:
+        """Place the line's next job, see to it that it can be soon, or let the line wait."""
+        job = self.snapshot.jobs[line.places[number][1]]
+        demand, outcome = line.key.demand, _Outcome.BLOCKED
+        if demand.replicas == 1 or self.settings.enable_gang_scheduling:
+            seats = self.ledger.affordable(job)
+            if seats:
+                demand = demand if seats == demand.replicas else replace(demand, replicas=seats)
+                outcome = self._start(job, demand)
+                if outcome is _Outcome.BLOCKED:
+                    self._hold(job, demand)
+        if outcome is _Outcome.BLOCKED and job.id in self.helped:
+            outcome = _Outcome.PROMISED  # a job ahead took its room; those it asked leave first
+        if outcome is _Outcome.PROMISED:
+            seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
+            self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
+        if outcome is _Outcome.BLOCKED:
+            self.blocked.setdefault(line.key, (line, number, demand))
+        return outcome
+
+    def _start(self, job: Job, demand: Demand) -> _Outcome:
+        """Place the job or keep room for it, if there is or will be some."""
+        seconds = job.spec.expected_seconds
+        if (demand, seconds) not in self.failed:
+            end = None if seconds is None else self.now + seconds * SECOND
+            found = place(demand, self.horizon.window(self.room, end), self.settings.score)
             if found is not None:
-                self._take(job, *found)
-                return True
-            if self._keep_room(job) or self._preempt(job):
-                self.promised.add(job.id)
-                return False
-        if job.id in self.helped:  # a job ahead took its room; those it asked leave first
-            self.promised.add(job.id)
-        else:
-            self.failed.add(shape)
-        return False
+                for room in (self.free, self.room, self.later):
+                    room.take(found.seats, demand)
+                self._charge(job, found, demand, end)
+                self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model))
+                return _Outcome.PLACED
+            if self.leaving and self._keep_room(job, demand, end):
+                return _Outcome.PROMISED
+            self.failed.add((demand, seconds))
+        return _Outcome.PROMISED if self._preempt(job, demand) else _Outcome.BLOCKED
 
-    def _reason(self, job: Job) -> WaitReason:
-        """Why the job waits, now that every job is decided."""
-        seats = job.spec.replicas
-        if job.id in self.promised:
-            return WaitReason(WaitCode.PREEMPTING, nodes=len(self.snapshot.nodes), seats=seats)
-        blocker = self._over_quota(job)
-        if blocker:
-            return WaitReason(WaitCode.OVER_QUOTA, seats=seats, blocker=blocker)
-        demand = _demand(job.spec)
-        if demand not in self.reasons:
-            self.reasons[demand] = explain(demand, self.snapshot, self.free, self.room)
-        return self.reasons[demand]
-
-    def _take(self, job: Job, seats: tuple[Seat, ...], model: str) -> None:
-        for room in (self.free, self.room, self.later):
-            room.take(seats, job.spec.resources)
-        self._charge(job)
-        self.plan.placements.append(Placement(job.id, seats, model))
-
-    def _keep_room(self, job: Job) -> bool:
+    def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
-        found = place(job.spec, self.later)
+        found = place(demand, self.horizon.window(self.later, end), self.settings.score)
         if found is None:
             return False
         for room in (self.room, self.later):
-            room.take(found[0], job.spec.resources)
-        self._charge(job)
+            room.take(found.seats, demand)
+        self._charge(job, found, demand, end)
         return True
 
-    def _preempt(self, job: Job) -> bool:
-        """Ask jobs of lower priority to make room, if that can help."""
-        if not self.settings.enable_preemption or job.id in self.helped:
+    def _preempt(self, job: Job, demand: Demand) -> bool:
+        """Ask jobs that give way to make room, if that can help."""
+        powerless = (demand, job.priority, job.spec.project)
+        if (
+            not self.settings.enable_preemption
+            or job.id in self.helped
+            or powerless in self.powerless
+        ):
             return False
-        victims = find_victims(self.snapshot, job, self.later, self.asked)
-        if victims is None:
+        able = candidates(self.snapshot, job, self.asked, self.now, self.ranks)
+        victims = find_victims(self.snapshot, demand, self.later, able) if able else None
+        if victims is None or not may_preempt(
+            self.snapshot, job, self._made(job) + len(victims), self.now
+        ):
+            self.powerless.add(powerless)
             return False
         for victim in victims:
             self.asked.add(victim.id)
             self.plan.preemptions.append(Preemption(victim.id, job.id))
         self.later = room_without(self.snapshot, self.later, victims)
-        return self._keep_room(job)
+        found = place(demand, self.later, self.settings.score)
+        assert found is not None, "the victims were chosen for it"
+        for room in (self.room, self.later):
+            room.take(found.seats, demand)
+        self._charge(job, found, demand, None)
+        self.leaving = True
+        return True
 
-    def _over_quota(self, job: Job) -> str:
-        """The resource whose limit the job would pass, or nothing."""
-        quota = self.snapshot.quotas.get(job.spec.project, Quota())
-        after = self._used(job.spec.project) + job.spec.total
-        for name in ("gpu_milli", "cpu_milli", "memory_bytes"):
-            limit = getattr(quota, name)
-            if limit is not None and getattr(after, name) > limit:
-                return name.partition("_")[0]
-        return ""
+    def _made(self, job: Job) -> int:
+        """How many the project's jobs made leave in this cycle."""
+        project = job.spec.project
+        preemptors = (self.snapshot.jobs[p.preemptor] for p in self.plan.preemptions)
+        return sum(preemptor.spec.project == project for preemptor in preemptors)
 
-    def _used(self, project: ProjectId) -> Resources:
-        return self.used.get(project, NOTHING)
+    def _hold(self, job: Job, demand: Demand) -> None:
+        """Hold the job's start, if it is one of the first that the policy holds starts for."""
+        conservative = self.settings.backfill is Backfill.CONSERVATIVE
+        most = MOST_HOLDS if conservative else self.settings.backfill_depth
+        if self.settings.enable_backfill and len(self.holds) < most:
+            hold = self.horizon.hold(job, demand, self.later)
+            if hold is not None:
+                self.holds[job.id] = hold
+                self.plan.starts[job.id] = hold.start
 
-    def _charge(self, job: Job) -> None:
-        self.used[job.spec.project] = self._used(job.spec.project) + job.spec.total
+    def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> None:
+        held = job.spec.resources * len(found.seats)
+        self.ledger.charge(job, held)
+        self.ranks.charge(job.spec.project, job.submitted_by, held)
+        self.horizon.take(found, demand, end)
+
+    def _tell(self, line: Line, number: int, demand: Demand) -> None:
+        """Tell the line's jobs from this one on why they wait, if they do not know."""
+        reason = self._reason(self.snapshot.jobs[line.places[number][1]], demand)
+        if not line.untold(reason.kind):
+            return
+        knowing = line.told.get(reason.kind, set())
+        for _, job_id in line.places[number:]:
+            if job_id not in knowing:
+                hold = self.holds.get(job_id)
+                told = reason if hold is None else replace(reason, starts_at=hold.start)
+                self._wait(self.snapshot.jobs[job_id], told)
+
+    def _reason(self, job: Job, demand: Demand) -> WaitReason:
+        """Why a job waits that got nothing, now that every job is decided."""
+        seats = job.spec.replicas
+        if seats > 1 and not self.settings.enable_gang_scheduling:
+            return WaitReason(WaitCode.GANGS_OFF, seats=seats)
+        if not self.ledger.affordable(job):
+            least = seats if job.spec.min_replicas is None else job.spec.min_replicas
+            blocker = self.ledger.blocker(job, least)
+            return WaitReason(WaitCode.OVER_QUOTA, seats=seats, blocker=blocker)
+        if demand not in self.reasons:
+            self.reasons[demand] = explain(demand, self.snapshot, self.free, self.room)
+        return self.reasons[demand]
+
+    def _wait(self, job: Job, reason: WaitReason) -> None:
+        if job.waiting is not None and job.waiting.kind == reason.kind:
+            return
+        if len(self.plan.waits) < MOST_WAITS:
+            self.plan.waits.append(Wait(job.id, reason))
+        else:
+            self.plan.more = True
+
+
+def depends_on_time(settings: SchedulerSettings) -> bool:
+    """Whether with these settings time alone, with nothing new, can change what is decided."""
+    rules = settings.preemption
+    return (
+        settings.aging_seconds > 0
+        or Order.FAIR_SHARE in (settings.primary_policy, settings.secondary_policy)
+        or rules.min_runtime_seconds > 0
+        or rules.cooldown_seconds > 0
+        or rules.max_per_hour is not None
+        or rules.project_per_hour is not None
+    )
 
 
 def _leaves_for_another(job: Job) -> bool:
     """Whether the job was preempted for a job; one that was cancelled since leaves all the same."""
     return job.preemptor is not None and job.phase in (Phase.PREEMPTING, Phase.STOPPING)
-
-
-def _demand(spec: JobSpec) -> JobSpec:
-    """What decides whether a job fits, as a spec with the rest blank."""
-    return JobSpec(
-        name="",
-        project=ProjectId(""),
-        command=("-",),
-        image="-" if spec.image is not None else None,
-        resources=spec.resources,
-        gpu_types=spec.gpu_types,
-        replicas=spec.replicas,
-    )

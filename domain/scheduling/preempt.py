@@ -1,53 +1,120 @@
-"""Preemption: the fewest, cheapest victims that make room for a job of higher priority."""
+"""Preemption: the fewest, cheapest victims that make room for a job that may ask for it."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from domain.allocation.allocation import Allocation
 from domain.job.job import Job
 from domain.job.transitions import Phase
-from domain.scheduling.room import Room, place
-from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import JobId
+from domain.scheduling.demand import Demand
+from domain.scheduling.place import place
+from domain.scheduling.rank import Ranks
+from domain.scheduling.room import Room, eligible, models_for
+from domain.scheduling.snapshot import Asked, Snapshot
+from domain.values.ids import JobId, NodeId
+from domain.values.time import HOUR, SECOND
 
 _MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
 
 
-def candidates(snapshot: Snapshot, job: Job, spared: set[JobId]) -> list[Job]:
-    """Jobs that may make room for `job`: lowest priority first, then the latest started.
-
-    Of equals the one that ran the shortest time loses the least.
-    """
+def candidates(
+    snapshot: Snapshot, job: Job, spared: set[JobId], now: int, ranks: Ranks
+) -> list[Job]:
+    """Jobs that may make room for `job`: lowest priority first, then the least work lost."""
+    if job.priority < snapshot.policy.scheduler.preemption.priority_threshold:
+        return []
     found = [
         victim
         for allocation in snapshot.allocations.values()
-        if (victim := snapshot.jobs[allocation.job]).priority < job.priority
-        and victim.phase in _MAY_BE_ASKED
+        if (victim := snapshot.jobs[allocation.job]).phase in _MAY_BE_ASKED
         and victim.allocation == allocation.id
         and victim.id not in spared
+        and _gives_way(snapshot, victim, job, ranks)
+        and _may_be_asked(snapshot, victim, now)
     ]
-    return sorted(found, key=lambda v: (v.priority, -(v.started_at or 2**63), v.id))
+    return sorted(found, key=lambda v: (v.priority, work_lost(snapshot, v, now), v.id))
 
 
-def find_victims(snapshot: Snapshot, job: Job, room: Room, spared: set[JobId]) -> list[Job] | None:
-    """The jobs to preempt so that `job` fits into `room`, or None if even all do not help.
+def may_preempt(snapshot: Snapshot, job: Job, victims: int, now: int) -> bool:
+    """Whether the project's jobs may make so many more others leave within this hour."""
+    limit = snapshot.policy.scheduler.preemption.project_per_hour
+    made = sum(at > now - HOUR for at in snapshot.made.get(job.spec.project, ()))
+    return limit is None or made + victims <= limit
 
-    Minimal: put any one of them back and the job no longer fits.
+
+def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
+    """Seat-microseconds since its last checkpoint, times the GPUs of a seat (at least one)."""
+    since = max(victim.started_at or now, snapshot.saved.get(victim.id, 0))
+    weight = max(1000, victim.spec.resources.gpu_milli) * max(1, len(victim.seats))
+    return max(0, now - since) * weight // 1000
+
+
+def _gives_way(snapshot: Snapshot, victim: Job, job: Job, ranks: Ranks) -> bool:
+    if not victim.spec.preemptible:
+        return False
+    if victim.priority < job.priority:
+        return True
+    over = snapshot.policy.scheduler.preemption.over_share and ranks.moves
+    return (
+        over
+        and victim.priority == job.priority
+        and victim.spec.project != job.spec.project
+        and ranks.share_after(job, 1) < ranks.share_after(victim, -1)
+    )
+
+
+def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
+    rules = snapshot.policy.scheduler.preemption
+    asked = snapshot.asked.get(victim.id, Asked())
+    lately = sum(at > now - HOUR for at in asked.lately)
+    ran = 0 if victim.started_at is None else now - victim.started_at
+    return (
+        (rules.max_preemptions is None or asked.times < rules.max_preemptions)
+        and (rules.max_per_hour is None or lately < rules.max_per_hour)
+        and (not rules.min_runtime_seconds or ran >= rules.min_runtime_seconds * SECOND)
+        and not any(at > now - rules.cooldown_seconds * SECOND for at in asked.lately)
+    )
+
+
+def find_victims(
+    snapshot: Snapshot, demand: Demand, room: Room, found: list[Job]
+) -> list[Job] | None:
+    """Of the jobs found, in their order, those to preempt so that the demand fits into `room`.
+
+    None if even all do not help. Minimal: put any one of them back and it no longer fits.
     """
+    trial = _Trial(snapshot, demand, room)
     victims: list[Job] = []
-    for victim in candidates(snapshot, job, spared):
+    for victim in found if demand.simple else found[: _shortest(snapshot, demand, room, found)]:
+        trial.without(victim)
         victims.append(victim)
-        if _fits_without(snapshot, job, room, victims):
+        if demand.simple and trial.fits():
             break
-    else:
+    if not trial.fits():
         return None
     for victim in sorted(victims, key=lambda v: -v.priority):
-        fewer = [other for other in victims if other is not victim]
-        if fewer and _fits_without(snapshot, job, room, fewer):
-            victims = fewer
+        trial.put_back(victim)
+        if trial.fits():
+            victims.remove(victim)
+        else:
+            trial.without(victim)
     return victims
 
 
-def room_without(snapshot: Snapshot, room: Room, victims: list[Job]) -> Room:
+def _shortest(snapshot: Snapshot, demand: Demand, room: Room, found: list[Job]) -> int:
+    """The least number of victims, from the first, that is enough."""
+    low, high = 0, len(found)
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = place(demand, room_without(snapshot, room, found[:middle])) is not None
+        low, high = (low, middle) if fits else (middle, high)
+    return high
+
+
+def room_without(snapshot: Snapshot, room: Room, victims: Iterable[Job]) -> Room:
     """The room once the victims have left."""
     after = room.fork()
     for victim in victims:
@@ -55,10 +122,70 @@ def room_without(snapshot: Snapshot, room: Room, victims: list[Job]) -> Room:
     return after
 
 
-def _fits_without(snapshot: Snapshot, job: Job, room: Room, victims: list[Job]) -> bool:
-    return place(job.spec, room_without(snapshot, room, victims)) is not None
-
-
 def _allocation(snapshot: Snapshot, job: Job) -> Allocation:
     assert job.allocation is not None, "a placed job has an allocation"
     return snapshot.allocations[job.allocation]
+
+
+@dataclass
+class _Trial:
+    """Whether a demand fits into a room without some victims; counts only nodes that changed.
+
+    Seats of a simple demand can be counted node by node; any other is placed each time.
+    """
+
+    snapshot: Snapshot
+    demand: Demand
+    room: Room
+    gone: dict[NodeId, dict[JobId, Allocation]] = field(default_factory=lambda: defaultdict(dict))
+
+    def __post_init__(self) -> None:
+        self.models = models_for(self.demand, self.room)
+        self.able = {space.node.id for space in eligible(self.demand, self.room)}
+        self.counts = {
+            (node, model): self.room.spaces[node].count(self.demand, model)
+            for node in sorted(self.able)
+            for model in self.models
+        }
+        self.totals = {
+            model: sum(self.counts[node, model] for node in self.able) for model in self.models
+        }
+
+    def without(self, victim: Job) -> None:
+        """The victim has left."""
+        allocation = _allocation(self.snapshot, victim)
+        for node in {seat.node for seat in allocation.seats}:
+            self.gone[node][victim.id] = allocation
+            self._count(node)
+
+    def put_back(self, victim: Job) -> None:
+        """The victim has not left."""
+        for node in {seat.node for seat in _allocation(self.snapshot, victim).seats}:
+            del self.gone[node][victim.id]
+            self._count(node)
+
+    def fits(self) -> bool:
+        """Whether the demand fits now."""
+        if self.demand.simple:
+            return any(total >= self.demand.least for total in self.totals.values())
+        return place(self.demand, self._room()) is not None
+
+    def _room(self) -> Room:
+        after = self.room.fork()
+        everyone = {job: a for jobs in self.gone.values() for job, a in jobs.items()}
+        for job in sorted(everyone):
+            after.give_back(everyone[job])
+        return after
+
+    def _count(self, node: NodeId) -> None:
+        if node not in self.able or not self.demand.simple:
+            return
+        space = self.room.spaces[node].copy()
+        for allocation in self.gone[node].values():
+            for seat in allocation.seats:
+                if seat.node == node:
+                    space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
+        for model in self.models:
+            count = space.count(self.demand, model)
+            self.totals[model] += count - self.counts[node, model]
+            self.counts[node, model] = count

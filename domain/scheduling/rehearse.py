@@ -33,6 +33,7 @@ from domain.scheduling.conclude import grace_of
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
 from domain.scheduling.ledger import Ledger, Report
+from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.script import Run, Script
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
@@ -90,6 +91,8 @@ class _Rehearsal:
         self.due = True
         self.turn = at
         """The scheduler's next turn is not before this."""
+        self.woken = at
+        """When it is next woken though nothing happened."""
 
     def run(self) -> Rehearsed:
         """Everything up to the end."""
@@ -194,8 +197,22 @@ class _Rehearsal:
         while found := decide(Step.CONCLUDE, self.snapshot, self.now):
             self._carry_out(found)
         self.snapshot.touched.clear()
-        self._carry_out(decide(Step.PLAN, self.snapshot, self.now))
-        self.due = False
+        decisions = decide(Step.PLAN, self.snapshot, self.now)
+        self._carry_out(decisions)
+        self.due = len(decisions) >= MOST_WAITS  # not all that wait were told
+        if self.due:
+            self._at(self.turn, lambda: None)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Where time alone may change what is decided, the next turn is an interval away."""
+        settings = self.snapshot.policy.scheduler
+        if self.woken <= self.now and len(self.snapshot.lines) > 0 and depends_on_time(settings):
+            self.woken = self.now + settings.interval_seconds * SECOND
+            self._at(self.woken, self._wake)
+
+    def _wake(self) -> None:
+        self.due = True
 
     def _carry_out(self, decisions: list[list[Change]]) -> None:
         for change in (change for decision in decisions for change in decision):

@@ -45,7 +45,8 @@ class Tally:
     """How far a replay has come and what it confirmed.
 
     `cut_short` counts steps whose later transactions met a rival's write; `before` are decisions
-    from before there were receipts, which nothing can confirm.
+    from before there were receipts, which nothing can confirm. `unconfirmed` are receipts of a
+    leader that could not read some stream: their records are compared, not recomputed.
     """
 
     position: int = 0
@@ -54,6 +55,7 @@ class Tally:
     decisions: int = 0
     cut_short: int = 0
     before: int = 0
+    unconfirmed: int = 0
     difference: Difference | None = None
 
 
@@ -159,7 +161,7 @@ class Replay:
         if receipt.read < self.snapshot.position:
             return self._fail(Fault.READ_BACK, recorded.position, receipt)
         self.fold_to(receipt.read)
-        lines = recompute(self.snapshot, receipt)
+        lines = [] if receipt.held_out else recompute(self.snapshot, receipt)
         self._step = _Step(receipt, lines, part=receipt.part)
         if receipt.part != 1:
             return self._fail(Fault.PART_MISSING, recorded.position, receipt)
@@ -181,6 +183,9 @@ class Replay:
         lines = [line_of(each) for each in opened.events]
         if digest_of(lines) != receipt.recorded:
             return self._fail(Fault.RECORD_CHANGED, opened.at.position, receipt)
+        if receipt.held_out:
+            self.tally.unconfirmed += 1
+            return True
         expected = step.lines[step.offset : step.offset + len(lines)]
         step.offset += len(lines)
         for each, then, now in zip(opened.events, lines, _padded(expected, lines), strict=True):
@@ -199,7 +204,7 @@ class Replay:
     def _end_step(self) -> None:
         """The parts of a step are over; the leader goes on from what it has read then."""
         step, self._step = self._step, None
-        if step is None:
+        if step is None or step.receipt.held_out:
             return
         if step.part < step.receipt.parts:
             self.tally.cut_short += 1

@@ -2,92 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from domain.allocation.allocation import Allocation
 from domain.allocation.seat import Seat
-from domain.job.spec import JobSpec
-from domain.node.node import Node
-from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import DeviceId, NodeId
-from domain.values.resources import NOTHING, Resources
+from domain.job.where import Affinity, Scope
+from domain.policy.events import Overcommit
+from domain.scheduling.demand import Demand
+from domain.scheduling.filters import never_on
+from domain.scheduling.snapshot import Label, Snapshot
+from domain.scheduling.space import Space
+from domain.values.ids import NodeId
 
 
-@dataclass
-class Space:
-    """What one node has left: resources and devices by model, in stable order.
+@dataclass(frozen=True)
+class Found:
+    """Seats for a whole gang, and the GPU model all of them get."""
 
-    `short` is what it holds beyond its offer: the first that is given back settles that.
-    """
-
-    node: Node
-    free: Resources
-    devices: dict[str, list[DeviceId]]
-    short: Resources = NOTHING
-
-    def copy(self) -> Space:
-        devices = {model: list(ids) for model, ids in self.devices.items()}
-        return Space(self.node, self.free, devices, self.short)
-
-    def give_back(self, seat: Seat, per_seat: Resources) -> None:
-        """Count a seat as free, but for devices the node no longer offers."""
-        models = {device.id: device.model for device in self.node.offer.devices}
-        back = [device for device in seat.devices if device in models]
-        for device in back:
-            self.devices.setdefault(models[device], []).append(device)
-        returned = replace(per_seat, gpu_milli=1000 * len(back))
-        self.free = self.free + returned.less(self.short)
-        self.short = self.short.less(returned)
+    seats: tuple[Seat, ...]
+    gpu_model: str
 
 
 class Room:
     """The spaces of the nodes that take work. Cheap to fork: spaces are copied when changed."""
 
-    def __init__(self, spaces: dict[NodeId, Space]) -> None:
+    def __init__(self, spaces: dict[NodeId, Space], near: Mapping[Label, Counter[NodeId]]) -> None:
         self.spaces = spaces
+        self.near = near
         self._own: set[NodeId] = set()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Room:
         """What is free now."""
-        spaces = {}
-        for node_id in sorted(snapshot.nodes):
-            state = snapshot.nodes[node_id]
-            if state.takes_work:
-                free = set(state.free_devices)
-                spaces[node_id] = _space(state.node, state.free, free, state.short)
-        return cls(spaces)
+        overcommit = overcommit_of(snapshot)
+        spaces = {
+            node_id: snapshot.nodes[node_id].space(overcommit)
+            for node_id in sorted(snapshot.nodes)
+            if snapshot.nodes[node_id].takes_work
+        }
+        return cls(spaces, snapshot.near)
 
     @classmethod
     def empty(cls, snapshot: Snapshot) -> Room:
         """What would be free if nothing ran and no node were cordoned."""
-        return cls(
-            {
-                node_id: _space(state.node, state.node.offer.capacity, None)
-                for node_id, state in sorted(snapshot.nodes.items())
-                if state.node.alive
-            }
-        )
+        overcommit = overcommit_of(snapshot)
+        spaces = {}
+        for node_id, state in sorted(snapshot.nodes.items()):
+            if state.node.alive:
+                left = {device.id: 1000 for device in state.node.offer.devices}
+                spaces[node_id] = Space(state.node, state.offered(overcommit), left)
+        return cls(spaces, {})
 
     def fork(self) -> Room:
         """A room that starts like this one and changes by itself."""
         self._own = set()  # from now on both must copy before they change a space
-        return Room(dict(self.spaces))
+        return Room(dict(self.spaces), self.near)
 
-    def take(self, seats: Iterable[Seat], per_seat: Resources) -> None:
+    def least(self, other: Room) -> Room:
+        """What is free both here and there."""
+        spaces = {
+            node_id: space if space is other.spaces[node_id] else space.least(other.spaces[node_id])
+            for node_id, space in self.spaces.items()
+            if node_id in other.spaces
+        }
+        self._own, other._own = set(), set()
+        return Room(spaces, self.near)
+
+    def take(self, seats: Iterable[Seat], demand: Demand) -> None:
         """Give seats away; what is not there (still held by a victim) is not counted."""
         for seat in seats:
-            space = self._mine(seat.node)
-            space.free = space.free.less(per_seat)
-            for ids in space.devices.values():
-                ids[:] = [device for device in ids if device not in seat.devices]
+            if seat.node in self.spaces:
+                space = self._mine(seat.node)
+                space.take(seat.devices, demand.per_seat, demand.where.exclusive)
 
     def give_back(self, allocation: Allocation) -> None:
         """Count an allocation's seats as free, on nodes that take work."""
         for seat in allocation.seats:
             if seat.node in self.spaces:
-                self._mine(seat.node).give_back(seat, allocation.per_seat)
+                space = self._mine(seat.node)
+                space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
+
+    def give_back_seats(self, seats: Iterable[Seat], demand: Demand) -> None:
+        """Count seats that were given away in this cycle as free again."""
+        for seat in seats:
+            if seat.node in self.spaces:
+                space = self._mine(seat.node)
+                space.give_back(seat.devices, demand.per_seat, demand.where.exclusive)
 
     def _mine(self, node_id: NodeId) -> Space:
         if node_id not in self._own:
@@ -96,80 +98,59 @@ class Room:
         return self.spaces[node_id]
 
 
-def _space(
-    node: Node, free: Resources, only: set[DeviceId] | None, short: Resources = NOTHING
-) -> Space:
-    devices: dict[str, list[DeviceId]] = {}
-    for device in node.offer.devices:
-        if only is None or device.id in only:
-            devices.setdefault(device.model, []).append(device.id)
-    return Space(node, free, devices, short)
+def overcommit_of(snapshot: Snapshot) -> dict[str, Overcommit]:
+    """The factors of each pool that has some."""
+    return {over.pool: over for over in snapshot.policy.scheduler.overcommit}
 
 
-def models_for(spec: JobSpec, room: Room) -> list[str]:
-    """The GPU models to try for a job, in order; `[""]` for a job without GPUs."""
-    if not spec.resources.gpu_milli:
+def group_of(space: Space, scope: Scope) -> str:
+    """The node, rack or spine a space belongs to; empty where it was not told."""
+    match scope:
+        case Scope.NODE:
+            return space.node.id
+        case Scope.RACK:
+            return space.node.offer.location.rack
+        case Scope.SPINE:
+            return space.node.offer.location.spine
+
+
+def models_for(demand: Demand, room: Room) -> list[str]:
+    """The GPU models to try, in order; `[""]` without GPUs."""
+    if not demand.per_seat.gpu_milli:
         return [""]
-    if spec.gpu_types:
-        return list(spec.gpu_types)
-    return sorted({model for space in room.spaces.values() for model in space.devices})
+    if demand.gpu_types:
+        return list(demand.gpu_types)
+    return sorted({d.model for space in room.spaces.values() for d in space.node.offer.devices})
 
 
-def runs_on(spec: JobSpec, node: Node) -> bool:
-    """Whether the node has a runner for the job: Docker for an image, else any other."""
-    runners = node.offer.runners
-    return "docker" in runners if spec.image is not None else any(r != "docker" for r in runners)
+def eligible(demand: Demand, room: Room) -> list[Space]:
+    """The nodes that qualify whatever runs there, and lie near to and away from what they must."""
+    found = [s for s in room.spaces.values() if never_on(demand, s.node.offer) is None]
+    for affinity in demand.where.affinity:
+        if affinity.required:
+            groups = groups_near(demand, affinity, room)
+            if affinity.avoid:
+                found = [s for s in found if group_of(s, affinity.scope) not in groups]
+            elif groups or affinity.label not in demand.labels:
+                found = [s for s in found if group_of(s, affinity.scope) in groups]
+    return found
 
 
-def place(spec: JobSpec, room: Room) -> tuple[tuple[Seat, ...], str] | None:
-    """Seats for the whole gang and their GPU model, or None; `room` is left as it was.
-
-    Each seat goes to the feasible node with the least GPUs left after it, then the least CPU,
-    then the first name: best fit. All seats of a gang get the same GPU model.
-    """
-    for model in models_for(spec, room):
-        scratch = room.fork()
-        seats: list[Seat] = []
-        for rank in range(spec.replicas):
-            seat = _best_seat(spec, model, rank, scratch)
-            if seat is None:
-                break
-            scratch.take([seat], spec.resources)
-            seats.append(seat)
-        else:
-            return tuple(seats), model
-    return None
+def groups_near(demand: Demand, affinity: Affinity, room: Room) -> set[str]:
+    """The nodes, racks or spines where jobs with the label run."""
+    nodes = room.near.get((demand.project, affinity.label), Counter())
+    groups = {group_of(room.spaces[n], affinity.scope) for n in nodes if n in room.spaces}
+    return groups - {""}
 
 
-def count_seats(spec: JobSpec, room: Room) -> int:
+def count_seats(demand: Demand, room: Room) -> int:
     """How many seats of the gang fit, at most all of them: the most over GPU models."""
-    most = 0
-    for model in models_for(spec, room):
-        scratch, count = room.fork(), 0
-        while count < spec.replicas:
-            seat = _best_seat(spec, model, count, scratch)
-            if seat is None:
-                break
-            scratch.take([seat], spec.resources)
-            count += 1
+    spaces, most = eligible(demand, room), 0
+    for model in models_for(demand, room):
+        count = 0
+        for space in spaces:
+            count += space.count(demand, model)
+            if count >= demand.replicas:
+                return demand.replicas
         most = max(most, count)
     return most
-
-
-def _best_seat(spec: JobSpec, model: str, rank: int, room: Room) -> Seat | None:
-    want, gpus = spec.resources, spec.resources.whole_gpus
-    best: tuple[int, int, NodeId] | None = None
-    for node_id, space in room.spaces.items():
-        if not want.fits(space.free) or not runs_on(spec, space.node):
-            continue
-        if gpus and len(space.devices.get(model, ())) < gpus:
-            continue
-        left = space.free - want
-        score = (left.gpu_milli, left.cpu_milli, node_id)
-        if best is None or score < best:
-            best = score
-    if best is None:
-        return None
-    node = best[2]
-    devices = tuple(room.spaces[node].devices.get(model, [])[:gpus])
-    return Seat(rank, node, devices)

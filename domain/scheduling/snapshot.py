@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, field
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import AllocationEvent, Granted, Released
+from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
-from domain.job.events import JobEvent
+from domain.job.events import JobEvent, PreemptionRequested, StopCause
 from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
 from domain.node.events import NodeEvent
-from domain.node.node import Node
 from domain.policy.events import PolicyEvent
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
+from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.events import Decided
-from domain.values.ids import AllocationId, DeviceId, JobId, NodeId, ProjectId
+from domain.scheduling.lines import Lines
+from domain.scheduling.node_state import NodeState
+from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
+from domain.values.time import HOUR
+
+Label = tuple[str, tuple[str, str]]
+"""A project and a label of its jobs."""
+User = tuple[str, str]
+"""A project and one of its users."""
+
+
+def _usage() -> Usage:
+    share = Policy().scheduler.fair_share
+    return Usage(half_life_us(share.window_seconds, share.decay_milli))
+
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
@@ -30,29 +46,11 @@ FOLD = 1
 
 
 @dataclass
-class NodeState:
-    """A node, what its allocations hold together, and the offered devices they do not hold.
+class Asked:
+    """How often a job was asked to leave for another: in all, and when lately."""
 
-    A later, smaller offer may be less than what is held; `short` is how much less.
-    """
-
-    node: Node
-    taken: Resources = NOTHING
-    free_devices: tuple[DeviceId, ...] = ()
-    held: set[AllocationId] = field(default_factory=set)
-
-    @property
-    def free(self) -> Resources:
-        left = self.node.offer.capacity.less(self.taken)
-        return replace(left, gpu_milli=1000 * len(self.free_devices))
-
-    @property
-    def short(self) -> Resources:
-        return replace(self.taken.less(self.node.offer.capacity), gpu_milli=0)
-
-    @property
-    def takes_work(self) -> bool:
-        return self.node.alive and not self.node.cordoned
+    times: int = 0
+    lately: tuple[int, ...] = ()
 
 
 @dataclass
@@ -60,27 +58,39 @@ class Snapshot:
     """Live jobs, allocations that hold something, nodes, policy and quotas.
 
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
-    optimistic appends. `touched` are allocations that changed since it was last cleared.
+    optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
+    counts the seats of jobs with a label on each node; `saved` is when a job last committed a
+    checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
+    events are not taken in any more (`domain/scheduling/holdout`).
     """
 
     position: int = 0
     policy: Policy = field(default_factory=Policy)
     jobs: dict[JobId, Job] = field(default_factory=dict)
-    queued: set[JobId] = field(default_factory=set)
+    lines: Lines = field(default_factory=Lines)
     allocations: dict[AllocationId, Allocation] = field(default_factory=dict)
     nodes: dict[NodeId, NodeState] = field(default_factory=dict)
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
-    used: dict[ProjectId, Resources] = field(default_factory=dict)
+    used: dict[User, Resources] = field(default_factory=dict)
+    usage: Usage = field(default_factory=_usage)
+    near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
+    saved: dict[JobId, int] = field(default_factory=dict)
+    asked: dict[JobId, Asked] = field(default_factory=dict)
+    made: dict[ProjectId, tuple[int, ...]] = field(default_factory=dict)
+    granted: dict[AllocationId, Granted] = field(default_factory=dict)
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
+    held_out: set[StreamId] = field(default_factory=set)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
         self.position = recorded.position
+        if recorded.stream in self.held_out:
+            return False
         event = recorded.event
         if isinstance(event, JobEvent):
             self.versions[recorded.stream] = recorded.version
-            return self._job(recorded.stream, event)
+            return self._job(recorded, event)
         if isinstance(event, AllocationEvent):
             self.versions[recorded.stream] = recorded.version
             return self._allocation(recorded, event)
@@ -88,61 +98,90 @@ class Snapshot:
             return self._node(NodeId(recorded.stream.partition("/")[2]), event)
         if isinstance(event, PolicyEvent):
             self.policy = evolve_policy(self.policy, event)
+            share = self.policy.scheduler.fair_share
+            half_life = half_life_us(share.window_seconds, share.decay_milli)
+            self.usage.set_half_life(half_life, recorded.recorded_at)
             return True
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
             return True
+        if isinstance(event, Committed) and event.job in self.jobs:
+            self.saved[event.job] = recorded.recorded_at
         if isinstance(event, Decided):
             self.versions[recorded.stream] = recorded.version
         return False
 
-    def _job(self, stream: StreamId, event: JobEvent) -> bool:
+    def _job(self, recorded: Recorded, event: JobEvent) -> bool:
+        stream = recorded.stream
         job_id = JobId(stream.partition("/")[2])
         job = jobs.evolve(self.jobs.get(job_id), event)
         if job.allocation is not None:
             self.touched.add(job.allocation)
+        if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
+            self._count_preemption(job, event, recorded.recorded_at)
         if job.phase is Phase.QUEUED:
-            self.queued.add(job_id)
+            self.lines.put(job)
         else:
-            self.queued.discard(job_id)
+            self.lines.remove(job_id)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
             self.versions.pop(stream, None)
+            self.saved.pop(job_id, None)
+            self.asked.pop(job_id, None)
         else:
             self.jobs[job_id] = job
         return True
 
+    def _count_preemption(self, job: Job, event: PreemptionRequested, at: int) -> None:
+        asked = self.asked.setdefault(job.id, Asked())
+        asked.times += 1
+        asked.lately = (*(t for t in asked.lately if t > at - HOUR), at)
+        preemptor = self.jobs.get(event.preemptor) if event.preemptor else None
+        if preemptor is not None:
+            project = preemptor.spec.project
+            self.made[project] = (*(t for t in self.made.get(project, ()) if t > at - HOUR), at)
+
     def _allocation(self, recorded: Recorded, event: AllocationEvent) -> bool:
         allocation_id = AllocationId(recorded.stream.partition("/")[2])
         allocation = allocations.evolve(self.allocations.get(allocation_id), event)
-        project = ProjectId(recorded.meta.project or "")
-        total = allocation.per_seat * len(allocation.seats)
         if isinstance(event, Granted):
-            self.used[project] = self.used.get(project, NOTHING) + total
-            self._hold(allocation)
+            if allocation.job not in self.jobs:
+                raise LookupError(f"it is granted to {allocation.job}, which was not read")
+            self.granted[allocation_id] = event
+            self._charge(recorded, event, 1)
+            for seat_node in {seat.node for seat in allocation.seats}:
+                self.nodes[seat_node].hold(allocation)
+                self.nodes[seat_node].held.add(allocation_id)
         if isinstance(event, Released):
-            self.used[project] = self.used[project] - total
-            self._free(allocation)
+            self._charge(recorded, self.granted.pop(allocation_id), -1)
             self.allocations.pop(allocation_id, None)
             self.versions.pop(recorded.stream, None)
             self.touched.discard(allocation_id)
+            for seat_node in {seat.node for seat in allocation.seats}:
+                self.nodes[seat_node].held.discard(allocation_id)
+                self._recount(self.nodes[seat_node])
             return True
         self.allocations[allocation_id] = allocation
         self.touched.add(allocation_id)
         return True
 
-    def _hold(self, allocation: Allocation) -> None:
-        for seat in allocation.seats:
-            state = self.nodes[seat.node]
-            state.taken = state.taken + allocation.per_seat
-            state.free_devices = tuple(d for d in state.free_devices if d not in seat.devices)
-            state.held.add(allocation.id)
-
-    def _free(self, allocation: Allocation) -> None:
-        for seat in allocation.seats:
-            self.nodes[seat.node].held.discard(allocation.id)
-        for seat in allocation.seats:
-            self._recount(self.nodes[seat.node])
+    def _charge(self, recorded: Recorded, grant: Granted, sign: int) -> None:
+        """Count what an allocation holds for its project and user, and where its labels are."""
+        project = recorded.meta.project or ""
+        key = (project, grant.user)
+        total = grant.per_seat * len(grant.seats)
+        used = self.used.get(key, NOTHING)
+        self.used[key] = used + total if sign > 0 else used - total
+        amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
+        self.usage.change(key, amount, recorded.recorded_at)
+        for pair in grant.labels:
+            nodes_near = self.near.setdefault((project, pair), Counter())
+            for seat in grant.seats:
+                nodes_near[seat.node] += sign
+                if not nodes_near[seat.node]:
+                    del nodes_near[seat.node]
+            if not nodes_near:
+                del self.near[project, pair]
 
     def _node(self, node_id: NodeId, event: NodeEvent) -> bool:
         known = self.nodes.get(node_id)
@@ -155,20 +194,4 @@ class Snapshot:
         return True
 
     def _recount(self, state: NodeState) -> None:
-        """What is held, and the devices that are not, from the offer and the allocations."""
-        seats = [
-            (seat, allocation.per_seat)
-            for allocation in (self.allocations[held] for held in state.held)
-            for seat in allocation.seats
-            if seat.node == state.node.id
-        ]
-        state.taken = NOTHING
-        for _, per_seat in seats:
-            state.taken = state.taken + per_seat
-        taken = {device for seat, _ in seats for device in seat.devices}
-        state.free_devices = tuple(d.id for d in state.node.offer.devices if d.id not in taken)
-
-
-def order_key(job: Job) -> tuple[int, int, str]:
-    """Priority, then time in the queue, then id."""
-    return (-job.priority, job.queued_since, job.id)
+        state.recount(self.allocations[held] for held in sorted(state.held))

@@ -12,25 +12,42 @@ LARGEST_OF_ONE = 2**50
 """The most one seat may ask for, or one node offer, of anything: sums stay within 63 bits."""
 
 
+_FIELDS = ("cpu_milli", "memory_bytes", "gpu_milli", "storage_bytes", "network_mbps")
+
+
 @dataclass(frozen=True)
 class Resources:
-    """An amount of each resource: thousandths of a CPU, bytes, thousandths of a GPU."""
+    """An amount of each resource: thousandths of a CPU, bytes of memory, thousandths of a GPU,
+    bytes of local storage, megabits a second of network.
+
+    Less than 1000 `gpu_milli` is a share of one GPU; more is a number of whole ones.
+    """
 
     cpu_milli: int = 0
     memory_bytes: int = 0
     gpu_milli: int = 0
+    storage_bytes: int = 0
+    network_mbps: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("cpu_milli", "memory_bytes", "gpu_milli"):
-            value = getattr(self, field)
-            if not 0 <= value <= LARGEST:
-                raise Invalid("out_of_range", f"{field}: must be 0 to {LARGEST}", field=field)
+        if (
+            0 <= self.cpu_milli <= LARGEST
+            and 0 <= self.memory_bytes <= LARGEST
+            and 0 <= self.gpu_milli <= LARGEST
+            and 0 <= self.storage_bytes <= LARGEST
+            and 0 <= self.network_mbps <= LARGEST
+        ):
+            return
+        field = next(name for name in _FIELDS if not 0 <= getattr(self, name) <= LARGEST)
+        raise Invalid("out_of_range", f"{field}: must be 0 to {LARGEST}", field=field)
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             self.cpu_milli + other.cpu_milli,
             self.memory_bytes + other.memory_bytes,
             self.gpu_milli + other.gpu_milli,
+            self.storage_bytes + other.storage_bytes,
+            self.network_mbps + other.network_mbps,
         )
 
     def __sub__(self, other: Resources) -> Resources:
@@ -38,6 +55,8 @@ class Resources:
             self.cpu_milli - other.cpu_milli,
             self.memory_bytes - other.memory_bytes,
             self.gpu_milli - other.gpu_milli,
+            self.storage_bytes - other.storage_bytes,
+            self.network_mbps - other.network_mbps,
         )
 
     def less(self, other: Resources) -> Resources:
@@ -46,10 +65,28 @@ class Resources:
             max(0, self.cpu_milli - other.cpu_milli),
             max(0, self.memory_bytes - other.memory_bytes),
             max(0, self.gpu_milli - other.gpu_milli),
+            max(0, self.storage_bytes - other.storage_bytes),
+            max(0, self.network_mbps - other.network_mbps),
+        )
+
+    def least(self, other: Resources) -> Resources:
+        """The smaller amount of each resource."""
+        return Resources(
+            min(self.cpu_milli, other.cpu_milli),
+            min(self.memory_bytes, other.memory_bytes),
+            min(self.gpu_milli, other.gpu_milli),
+            min(self.storage_bytes, other.storage_bytes),
+            min(self.network_mbps, other.network_mbps),
         )
 
     def __mul__(self, count: int) -> Resources:
-        return Resources(self.cpu_milli * count, self.memory_bytes * count, self.gpu_milli * count)
+        return Resources(
+            self.cpu_milli * count,
+            self.memory_bytes * count,
+            self.gpu_milli * count,
+            self.storage_bytes * count,
+            self.network_mbps * count,
+        )
 
     def fits(self, other: Resources) -> bool:
         """Whether this amount lies within `other` in every resource."""
@@ -57,18 +94,24 @@ class Resources:
             self.cpu_milli <= other.cpu_milli
             and self.memory_bytes <= other.memory_bytes
             and self.gpu_milli <= other.gpu_milli
+            and self.storage_bytes <= other.storage_bytes
+            and self.network_mbps <= other.network_mbps
         )
 
     def check_one(self, field: str) -> None:
         """Refuse an amount no single seat or node can have."""
-        between(f"{field}.cpu_milli", self.cpu_milli, 0, LARGEST_OF_ONE)
-        between(f"{field}.memory_bytes", self.memory_bytes, 0, LARGEST_OF_ONE)
-        between(f"{field}.gpu_milli", self.gpu_milli, 0, LARGEST_OF_ONE)
+        for name in _FIELDS:
+            between(f"{field}.{name}", getattr(self, name), 0, LARGEST_OF_ONE)
 
     @property
-    def whole_gpus(self) -> int:
-        """The number of GPUs the amount stands for; only whole GPUs are placed so far."""
-        return self.gpu_milli // 1000
+    def gpus(self) -> int:
+        """How many GPUs the amount touches: a share touches one."""
+        return -(-self.gpu_milli // 1000)
+
+    @property
+    def milli_each(self) -> int:
+        """Thousandths of each GPU it touches: 1000, or the share."""
+        return min(1000, self.gpu_milli)
 
 
 NOTHING = Resources()

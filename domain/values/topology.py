@@ -12,11 +12,17 @@ _KNOWN = re.compile(r"\b(GB?[0-9]{3}|[ABHLPTV][0-9]{1,3}S?|MI[0-9]{3}[AX]?|RTX ?
 
 @dataclass(frozen=True)
 class Device:
-    """One GPU of a node: its stable id (NVML UUID), model and memory in bytes."""
+    """One GPU of a node: its stable id (NVML UUID), model and memory in bytes.
+
+    `island` names the NVLink or NVSwitch island it belongs to and `numa` the memory it is near;
+    GPUs of one seat are taken from one island and one NUMA node where that is possible.
+    """
 
     id: DeviceId
     model: str
     memory_bytes: int
+    island: str = ""
+    numa: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -26,37 +26,40 @@ from processors.audit.explain import explain
 from processors.audit.moments import Tell, position_of
 from processors.audit.replaying import replay
 from processors.audit.whatif import Wish, whatif
+from processors.projector import connect
 
 TELL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: moments as positions or times, a job, a wish; each where it has a meaning."""
+    """What is asked: moments as positions or times, a job, a wish; each where it has a meaning.
+
+    `first` and `last` are the positions that the moments turn out to mean.
+    """
 
     begin: str | None = None
     end: str | None = None
     job: str = ""
     wish: Wish = Wish()
     use_kept: bool = False
+    first: int = 0
+    last: int = 0
 
 
 def run_replay(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
     """Recompute every decision of a stretch."""
-    begin, end = _window(store, asked)
-    return replay(store, kept if asked.use_kept else None, begin, end, tell)
+    return replay(store, kept if asked.use_kept else None, asked.first, asked.last, tell)
 
 
 def run_explain(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
     """Say what was decided about a job."""
-    until = position_of(store, asked.end, "at", store.head())
-    return to_builtins(explain(store, kept, asked.job, until, tell))
+    return to_builtins(explain(store, kept, asked.job, asked.last, tell))
 
 
 def run_whatif(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
     """Rehearse a stretch otherwise."""
-    begin, end = _window(store, asked)
-    return whatif(store, kept, begin, end, asked.wish, tell)
+    return whatif(store, kept, asked.first, asked.last, asked.wish, tell)
 
 
 KINDS: dict[str, Callable[[Store, Snapshots, Request, Tell], Any]] = {
@@ -66,13 +69,14 @@ KINDS: dict[str, Callable[[Store, Snapshots, Request, Tell], Any]] = {
 }
 
 
-def _window(store: Store, asked: Request) -> tuple[int, int]:
-    head = store.head()
-    begin = position_of(store, asked.begin, "from", 0)
-    end = min(head, position_of(store, asked.end, "to", head))
-    if begin > end:
+def _settled(dsn: str, head: int, asked: Request) -> Request:
+    """The request with the positions that its moments mean."""
+    with connect(dsn) as connection:
+        first = position_of(connection, asked.begin, "from", 0)
+        last = min(head, position_of(connection, asked.end, "at" if asked.job else "to", head))
+    if first > last:
         raise Invalid("bad_window", "from: must not be after to, nor after the log", field="from")
-    return begin, end
+    return replace(asked, first=first, last=last)
 
 
 def _say(line: dict[str, Any]) -> None:
@@ -106,7 +110,8 @@ def main(kind: str) -> int:
     dsn = Settings().database_url
     try:
         with closing(Store(dsn, pool_size=2)) as store:
-            result = KINDS[kind](store, Snapshots(dsn), asked, _teller(store.head()))
+            asked = _settled(dsn, store.head(), asked)
+            result = KINDS[kind](store, Snapshots(dsn), asked, _teller(asked.last))
     except Refusal as refusal:
         return _refuse(refusal)
     except UnknownEvent as error:

@@ -107,7 +107,7 @@ def explain(
     snapshot = folded(log, kept, until, tell)
     at = log.read(until - 1, 1)[0].recorded_at if until else history[-1].recorded_at
     moment = None
-    if state.id in snapshot.queued:
+    if state.id in snapshot.lines.of_job:
         moment = _cycle(snapshot, max(at, history[-1].recorded_at), state.id)
     return Explanation(
         job,

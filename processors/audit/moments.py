@@ -9,6 +9,7 @@ from domain.errors import Invalid
 from domain.event import Recorded
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import from_datetime
+from infra.moments import Connection, at_time
 from infra.snapshots import Snapshots
 from infra.store import Log
 
@@ -17,7 +18,7 @@ Tell = Callable[[int], None]
 """Hears how far the reading has come."""
 
 
-def position_of(log: Log, moment: str | None, field: str, otherwise: int) -> int:
+def position_of(connection: Connection, moment: str | None, field: str, otherwise: int) -> int:
     """The position a moment means: itself, or that of the last event recorded by that time."""
     if moment is None or moment == "":
         return otherwise
@@ -33,7 +34,7 @@ def position_of(log: Log, moment: str | None, field: str, otherwise: int) -> int
             f"{field}: a position of the log, or a time with its zone: 2026-11-24T08:00:00Z",
             field=field,
         )
-    return _last_until(log, from_datetime(at))
+    return at_time(connection, from_datetime(at)).position
 
 
 def whole(log: Log, position: int) -> int:
@@ -50,19 +51,6 @@ def whole(log: Log, position: int) -> int:
                 return position
             position = recorded.position
     return position
-
-
-def _last_until(log: Log, at: int) -> int:
-    """By halving: times of recording never fall."""
-    low, high = 0, log.head()
-    while low < high:
-        middle = (low + high) // 2
-        found = log.read(middle, 1)
-        if found and found[0].recorded_at <= at:
-            low = found[0].position
-        else:
-            high = middle
-    return low
 
 
 def events(log: Log, after: int, until: int, tell: Tell = lambda _: None) -> Iterator[Recorded]:

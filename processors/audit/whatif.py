@@ -142,7 +142,7 @@ def _like(offers: dict[NodeId, Registered], model: str, number: int) -> Register
     if best is None:
         capacity = PLAIN if model else replace(PLAIN, gpu_milli=0)
         best = Registered(name, "what-if", capacity, (), ("docker", "sandbox"))
-        kinds = [model] * capacity.whole_gpus
+        kinds = [model] * (capacity.gpu_milli // 1000)
         memory = 80 * GIB
     else:
         kinds = [device.model for device in best.devices]

@@ -94,7 +94,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     (fields(memory="32 GB"), "resources.memory", "write a number or a quantity"),
     (fields(memory="1Gi", memory_gb=1), "resources.memory", "not both"),
     (fields(gpu=-1), "resources.gpu", "greater than or equal to 0"),
-    (fields(gpu=1.5), "resources.gpu", "valid integer"),
+    (fields(gpu=1.5), "resources.gpu", "a share of one such as 0.25"),
     (fields(gpu=10**30), "resources.gpu", "less than or equal to 1024"),
     (fields(gpu=1, gpu_type=""), "resources.gpu_type", "at least 1 character"),
     (fields(gpu=1, gpu_type=[]), "resources.gpu_type", "at least 1 item"),
@@ -106,7 +106,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
 UNKNOWN: list[tuple[dict[str, Any], str, str | None]] = [
     # an unknown field, its path, the nearest name there is
     ({"comand": ["true"]}, "comand", "command"),
-    ({"debug_mode": True}, "debug_mode", None),
+    ({"xyzzy": True}, "xyzzy", None),
     ({"image": "x"}, "image", "docker_image"),
     (fields(gpus=2), "resources.gpus", "gpu"),
     (fields(gpu_typ="A100"), "resources.gpu_typ", "gpu_type"),

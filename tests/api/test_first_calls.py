@@ -28,14 +28,22 @@ def test_submit_look_at_the_pools_and_read_the_log(world: World) -> None:
     job = submitted.json()
     assert submitted.headers["location"] == f"/api/v1/jobs/{job['id']}"
     assert submitted.headers["log-position"] == str(job["position"])
-    asked = {"cpu_milli": 8000, "memory_bytes": 32 * 2**30, "gpu": 2, "gpu_types": ["A100"]}
+    asked = {
+        "cpu_milli": 8000,
+        "memory_bytes": 32 * 2**30,
+        "gpu": 2,
+        "gpu_milli": 2000,
+        "gpu_types": ["A100"],
+        "storage_bytes": 0,
+        "network_mbps": 0,
+    }
     assert job["resources"] == asked
     assert job["checkpointing"] == {"enabled": True, "interval_seconds": 3600}
     assert (job["phase"], job["user"], job["docker_image"]) == ("queued", "ada", "pytorch:latest")
 
     [pool] = ada.get("/resources/pools").json()["items"]
-    whole = {"cpu_milli": 16_000, "memory_bytes": 2**36, "gpu": 2}
-    nothing = {"cpu_milli": 0, "memory_bytes": 0, "gpu": 0}
+    whole = {"cpu_milli": 16_000, "memory_bytes": 2**36, "gpu": 2, "gpu_milli": 2000}
+    nothing = {"cpu_milli": 0, "memory_bytes": 0, "gpu": 0, "gpu_milli": 0}
     assert pool == {
         "name": "a100",
         "nodes": 1,
@@ -48,10 +56,10 @@ def test_submit_look_at_the_pools_and_read_the_log(world: World) -> None:
 
     world.schedule()
     [order] = node.orders()
-    held = {"cpu_milli": 8000, "memory_bytes": 32 * 2**30, "gpu": 2}
+    held = {"cpu_milli": 8000, "memory_bytes": 32 * 2**30, "gpu": 2, "gpu_milli": 2000}
     [pool] = ada.get("/resources/pools").json()["items"]
     assert pool["allocated"] == held
-    assert pool["free"] == {"cpu_milli": 8000, "memory_bytes": 2**35, "gpu": 0}
+    assert pool["free"] == {"cpu_milli": 8000, "memory_bytes": 2**35, "gpu": 0, "gpu_milli": 0}
     node.say(node.started(order))
     assert node.send_log(order, 0, b"epoch 1\n").status_code == 200
     node.say(node.ended(order))

@@ -16,8 +16,9 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
 FIELDS = (
     "name", "project_id", "command", "docker_image", "resources", "checkpointing", "replicas",
     "priority", "env", "labels", "retry", "time_limit_seconds", "grace_seconds", "hold",
+    "where", "estimate_seconds", "deadline", "min_replicas", "preemptible",
 )  # fmt: skip
-RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type")
+RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type", "storage", "network_mbps")
 
 SHORT_OF_GPUS: dict[str, Any] = {
     "code": "insufficient_gpu",
@@ -62,7 +63,13 @@ def document(number: int, **facts: Any) -> dict[str, Any]:
         "command": ["python", "train.py"],
         "docker_image": None,
         "replicas": 1,
-        "resources": {"cpu_milli": 1000, "memory_bytes": 0, "gpu": 0, "gpu_types": []},
+        "resources": {
+            "cpu_milli": 1000,
+            "memory_bytes": 0,
+            "gpu": 0,
+            "gpu_milli": 0,
+            "gpu_types": [],
+        },
         "checkpointing": {"enabled": False, "interval_seconds": 3600},
         "labels": {},
         "submitted_at": SUBMITTED,

@@ -10,6 +10,18 @@ from tests.cli.cell import NOW, SHORT_OF_GPUS, SUBMITTED, Cell, Refused
 Answer = tuple[int, dict[str, Any]]
 Query = dict[str, list[str]]
 
+_HELD = {
+    "consumer": "jobs",
+    "stream": "job/job-01kaxy00000000000000000042",
+    "position": 17,
+    "version": 3,
+    "event": "job.teleported.v9",
+    "error": "KeyError: 'job.teleported.v9'",
+    "stops": False,
+    "retry": False,
+    "since": NOW,
+    "held": 4,
+}
 _NODE = {
     "id": "node-001",
     "pool": "a100",
@@ -17,9 +29,9 @@ _NODE = {
     "cordoned": False,
     "draining": False,
     "cordon_reason": "",
-    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2},
-    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1},
-    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1},
+    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2, "gpu_milli": 2000},
+    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
+    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
     "devices": [{"id": "GPU-0", "model": "A100", "memory_bytes": 80 * 2**30, "job": "job-9"}],
     "runners": ["docker", "sandbox"],
     "labels": {"zone": "a"},
@@ -35,7 +47,7 @@ _PROJECT = {
     "description": "Models",
     "members": {"ada": "submitter"},
     "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
-    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2},
+    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2, "gpu_milli": 2000},
 }
 _TOKEN = {
     "id": "token-1",
@@ -82,6 +94,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return 200, {"items": cell.events, "next_cursor": None}
         case _, ["nodes", *rest]:
             return _node(cell, rest, body)
+        case _, ["quarantine", *rest]:
+            return _quarantine(cell, rest, body)
         case _, ["views", *rest]:
             return _views(cell, rest)
         case "POST", ["audit", kind]:
@@ -172,7 +186,13 @@ def _queue(cell: Cell, limit: int) -> dict[str, Any]:
 
 def _views(cell: Cell, rest: list[str]) -> Answer:
     """A rebuild is going on when it is asked for, and done or failed when looked at again."""
-    view: dict[str, Any] = {"view": "jobs", "position": 70, "lag": 2, "rebuild": None}
+    view: dict[str, Any] = {
+        "view": "jobs",
+        "position": 70,
+        "lag": 2,
+        "quarantined": 1,
+        "rebuild": None,
+    }
     asked = {"position": 0, "requested_by": "ada", "requested_at": NOW}
     match rest:
         case []:
@@ -185,6 +205,15 @@ def _views(cell: Cell, rest: list[str]) -> Answer:
             view["rebuild"] = asked | {"finished_at": None, "error": None}
             return 202, view
     raise Refused(404, "no_such_view", "there is no such read model; there is jobs")
+
+
+def _quarantine(cell: Cell, rest: list[str], body: Any) -> Answer:
+    if not rest:
+        return 200, cell.documents.get("held", {"items": [_HELD]})
+    if body["consumer"] == "jobz":
+        raise Refused(404, "not_quarantined", "jobz holds nothing back; jobs does")
+    cell.documents[rest[0]] = body
+    return 202, {"consumers": [] if "held" in cell.documents else ["jobs"]}
 
 
 def _node(cell: Cell, rest: list[str], body: Any) -> Answer:

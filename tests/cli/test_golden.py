@@ -38,6 +38,7 @@ CASES = {
     "audit-replay": ["audit", "replay"],
     "audit-explain": ["audit", "explain", "gpt-large"],
     "audit-whatif": ["audit", "whatif"],
+    "quarantine": ["admin", "quarantine", "list"],
 }
 
 

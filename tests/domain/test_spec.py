@@ -38,7 +38,7 @@ from tests.domain import examples as x
         ({"command": ("a\0b",)}, "bad_text", "command"),
         ({"env": (("A", "b\0"),)}, "bad_text", "command"),
         ({"env": (("A", ""),) * 257}, "too_large", "env"),
-        ({"resources": Resources(gpu_milli=500)}, "fractional_gpu", "resources.gpu"),
+        ({"resources": Resources(gpu_milli=1500)}, "fractional_gpu", "resources.gpu"),
         ({"gpu_types": ("A100",)}, "gpu_type_without_gpu", "resources.gpu_type"),
         (
             {"resources": Resources(memory_bytes=2**50 + 1)},

@@ -121,16 +121,16 @@ def test_a_moment_is_a_position_or_a_time(cell: SmallCell) -> None:
     story(cell)
     events = cell.store.read(0, 1000)
     for recorded in events:
-        at = position_of(cell.store, to_text(recorded.recorded_at), "at", 0)
+        at = position_of(cell.connection, to_text(recorded.recorded_at), "at", 0)
         same = [r.position for r in events if r.recorded_at == recorded.recorded_at]
         assert at == max(same)
-    assert position_of(cell.store, "7", "at", 0) == 7
-    assert position_of(cell.store, None, "at", 3) == 3
-    assert position_of(cell.store, "1999-01-01T00:00:00Z", "at", 3) == 0
-    assert position_of(cell.store, "2999-01-01T00:00:00+02:00", "at", 3) == cell.store.head()
+    assert position_of(cell.connection, "7", "at", 0) == 7
+    assert position_of(cell.connection, None, "at", 3) == 3
+    assert position_of(cell.connection, "1999-01-01T00:00:00Z", "at", 3) == 0
+    assert position_of(cell.connection, "2999-01-01T00:00:00+02:00", "at", 3) == cell.store.head()
     for wrong in ("yesterday", "2026-01-01T00:00:00", "-1", "9" * 30):
         with pytest.raises(Invalid, match="bad_moment"):
-            position_of(cell.store, wrong, "at", 0)
+            position_of(cell.connection, wrong, "at", 0)
 
 
 def ran(cell: SmallCell) -> None:

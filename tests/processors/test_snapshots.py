@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.scheduling.saved import pack
 from domain.scheduling.snapshot import Snapshot
 from infra import snapshots as module
 from infra.snapshots import Snapshots, decode
@@ -52,7 +53,7 @@ def alike(one: Snapshot, other: Snapshot) -> None:
 
 @given(cells())
 def test_a_state_is_read_as_it_was_written(cell: Cell) -> None:
-    state = zlib.compress(msgspec.json.encode(cell.snapshot))
+    state = zlib.compress(msgspec.json.encode(pack(cell.snapshot)))
     again = decode(state)
     assert again is not None
     alike(again, cell.snapshot)
@@ -79,11 +80,12 @@ def test_a_leader_begins_where_another_left_its_state(
     monkeypatch.setattr(scheduler, "SAVE_EVENTS", 1)
     busy(cell)
     kept = Snapshots(cell.dsn)
-    first = Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "1"), cell.now, kept)
+    first = Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "1"), cell.now, kept=kept)
     settle(first)
     first.save()
     cell.submit("e")
-    second = Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "2"), cell.now, kept)
+    epoch = cell.store.take_role(ROLE, "2")
+    second = Scheduler(cell.store, cell.stream, epoch, cell.now, kept=kept)
     assert second.snapshot.position == first.snapshot.position
     settle(second)
     third = cell.scheduler()
@@ -101,7 +103,7 @@ def test_what_the_kept_state_leaves_to_decide_is_decided(
     cell.submit("a")
     kept = Snapshots(cell.dsn)
     kept.save(folded(cell))
-    settle(Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "1"), cell.now, kept))
+    settle(Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "1"), cell.now, kept=kept))
     assert cell.phase("a") == "starting"
 
 

@@ -10,10 +10,11 @@ from itertools import cycle
 from random import Random
 
 from domain.access import PROJECT_ROLES, Role
+from domain.consumer.events import EventDiscarded
 from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.policy import policy as policies
-from domain.policy.events import GpuPrice, PolicyEvent, PriceList
+from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
 from domain.project import project as projects
 from domain.token import token as tokens
 from domain.token.events import Issued
@@ -45,10 +46,19 @@ class People:
             events = projects.create(None, name, "a project")
             self._projects[name] = projects.evolve(None, events[0])
             yield stream_of("project", name), [*events]
+        yield stream_of("consumer", "of-old"), [self._discarded()]
+
+    @staticmethod
+    def _discarded() -> Event:
+        """What was decided about a consumer there is no more."""
+        stream = stream_of("job", "of-old")
+        return EventDiscarded(stream, 1, 1, "job.forgotten.v1", "KeyError: 'x'", "not needed")
 
     def act(self) -> Iterator[Streamed]:
         """One decision, or none where it is refused."""
-        decide = self._random.choice((self._member, self._price, self._token, self._scheduler))
+        decide = self._random.choice(
+            (self._member, self._price, self._token, self._scheduler, self._share)
+        )
         try:
             stream, events = decide()
         except Refusal:
@@ -80,6 +90,11 @@ class People:
     def _scheduler(self) -> Streamed:
         settings = replace(self._policy.scheduler, grace_seconds=self._random.randrange(60))
         return self._decided(policies.set_scheduler(self._policy, settings))
+
+    def _share(self) -> Streamed:
+        shares = self._random.randrange(1, 9)
+        cohorts = (Cohort("lab", shares=shares), Cohort("ml", "lab", project=ProjectId("ml")))
+        return self._decided(policies.set_cohorts(self._policy, cohorts))
 
     def _decided(self, events: Sequence[PolicyEvent]) -> Streamed:
         for event in events:

@@ -16,7 +16,7 @@ from domain.allocation.events import AllocationEvent, Released, SeatEnded
 from domain.job import job as jobs
 from domain.job.events import GraceExpired, JobEvent
 from domain.job.job import Job
-from domain.scheduling import plan
+from domain.scheduling.limits import Ledger
 from domain.values.ids import NodeId
 
 
@@ -37,6 +37,9 @@ class Guard(StrEnum):
     RECORD_FIRST = "an agent writes a seat down before it starts it"
     QUOTA = "a job over its project's quota waits"
     GRACE = "grace ends at its deadline"
+    RETELL = "an agent tells again what the cell was told and does not know"
+    RAISE = "a failover raises every epoch beyond any that was lost"
+    HOLD = "after a failover nobody leads until every lease that may have been lost is over"
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def _expire_now(job: Job, now: int) -> list[JobEvent]:
     return [] if job.grace_expired else [GraceExpired(job.attempt)]
 
 
-def _no_blocker(cycle: Any, job: Job) -> str:
+def _no_blocker(ledger: Any, job: Job, seats: int) -> str:
     return ""
 
 
@@ -84,6 +87,6 @@ _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
         (allocations, "release", _release_at_once),
     ),
     Guard.LATE_START: ((reconcile, "too_late", _never_too_late),),
-    Guard.QUOTA: ((plan._Cycle, "_over_quota", _no_blocker),),
+    Guard.QUOTA: ((Ledger, "blocker", _no_blocker),),
     Guard.GRACE: ((jobs, "expire_grace", _expire_now),),
 }

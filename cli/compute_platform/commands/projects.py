@@ -50,7 +50,7 @@ def show(session: Session, as_json: bool, project: str) -> None:
         return
     lines = [f"project      {found['id']}", f"description  {found.get('description') or '-'}", ""]
     quota, used = found.get("quota") or {}, found.get("used") or {}
-    names = list(dict.fromkeys([*quota, *used]))
+    names = [name for name in dict.fromkeys([*quota, *used]) if name != "gpu_milli"]
     rows = [
         [_LABELS.get(name, name), _amount(name, used.get(name, 0)), _amount(name, quota.get(name))]
         for name in names

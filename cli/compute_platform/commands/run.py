@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @api_command
 @click.option("--name", help="Default: taken from the command.")
 @click.option("--project", help="Default: COMPUTE_PROJECT, or the only one you have.")
-@click.option("--gpus", type=click.IntRange(min=0), help="Whole GPUs for each replica.")
+@click.option("--gpus", type=click.FloatRange(min=0), help="GPUs for each replica, or a share: 0.25.")
 @click.option("--gpu-type", "gpu_types", multiple=True, help="Acceptable model (repeatable).")
 @click.option("--cpu", help="A number or a quantity such as 500m.")
 @click.option("--memory", help="A quantity such as 32Gi.")
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
 @click.option("--retries", type=click.IntRange(min=0), help="Run again so often when it fails.")
 @click.option("--time-limit", metavar="TIME", help="Stop it after: 3600, 90m, 2d.")
 @click.option("--grace", metavar="TIME", help="Time to save when it has to stop.")
+@click.option("--min-replicas", type=click.IntRange(min=1), help="Start with so few if need be.")
+@click.option("--estimate", metavar="TIME", help="How long it will run, for planning only.")
+@click.option("--deadline", metavar="TIME", help="RFC 3339: when it should have ended.")
+@click.option("--storage", help="Local storage, a quantity such as 100Gi.")
+@click.option("--network-mbps", type=click.IntRange(min=0), help="Network, in Mbit/s.")
+@click.option("--pool", "pools", multiple=True, help="Acceptable pool (repeatable).")
+@click.option("--select", multiple=True, metavar="K=V", help="Label a node must have.")
+@click.option("--where", "constraint", metavar="EXPR", help="Such as 'gpus >= 8 and rack == \"r1\"'.")
+@click.option("--tolerate", multiple=True, metavar="TAINT", help="Taint that is accepted.")
+@click.option("--near", multiple=True, metavar="K=V", help="Only where jobs with the label run.")
+@click.option("--apart", multiple=True, metavar="K=V", help="Only where none with the label runs.")
+@click.option("--together", type=click.Choice(["node", "rack", "spine"]), help="All seats in one.")
+@click.option("--exclusive", is_flag=True, help="No other job on its nodes.")
+@click.option("--no-preempt", is_flag=True, help="Never make room for others.")
 @click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
 @click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
 @click.option("--idempotency-key", "key", help="The same key and options are the same job.")
@@ -79,10 +93,12 @@ def default_project(session: Session) -> str:
 def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
     """The API's document for the options given; what was not given is left to the server."""
     resources = {
-        "gpu": options["gpus"],
+        "gpu": _whole(options["gpus"]),
         "gpu_type": _one_or_list(options["gpu_types"]),
         "cpu": _number(options["cpu"]),
         "memory": options["memory"],
+        "storage": _number(options["storage"]),
+        "network_mbps": options["network_mbps"],
     }
     interval, retries = options["checkpoint_interval"], options["retries"]
     every = None if interval is None else amounts.parse_duration(interval)
@@ -102,8 +118,32 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
         "time_limit_seconds": _seconds(options["time_limit"]),
         "grace_seconds": _seconds(options["grace"]),
         "hold": True if options["hold"] else None,
+        "where": _where(options) or None,
+        "estimate_seconds": _seconds(options["estimate"]),
+        "deadline": options["deadline"],
+        "min_replicas": options["min_replicas"],
+        "preemptible": False if options["no_preempt"] else None,
     }
     return _given(spec)
+
+
+def _where(options: dict[str, Any]) -> JsonObject:
+    affinity = [
+        {"label": label, "value": value, "avoid": option == "apart"}
+        for option in ("near", "apart")
+        for label, value in _pairs(f"--{option}", options[option], {}).items()
+    ]
+    where = {
+        "pools": list(options["pools"]) or None,
+        "selector": _pairs("--select", options["select"], {}) or None,
+        "constraint": options["constraint"],
+        "tolerations": list(options["tolerate"]) or None,
+        "affinity": affinity or None,
+        "together": options["together"],
+        "together_required": True if options["together"] else None,
+        "exclusive": True if options["exclusive"] else None,
+    }
+    return _given(where)
 
 
 def default_name(words: tuple[str, ...]) -> str:
@@ -121,6 +161,10 @@ def _given(document: JsonObject) -> JsonObject:
 
 def _seconds(text: str | None) -> int | None:
     return None if text is None else amounts.parse_duration(text)
+
+
+def _whole(number: float | None) -> float | int | None:
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _number(text: str | None) -> str | int | None:

@@ -104,6 +104,8 @@ class Cell:
             state.spec.resources,
             gpu_model=gpu_model,
             user="ada",
+            exclusive=state.spec.where.exclusive,
+            labels=state.spec.labels,
         )
         placed = jobs.place(state, allocation, seats, "test")
         self.record(f"allocation/{allocation}", granted, state.spec.project)
@@ -183,3 +185,8 @@ class Cell:
 
 def project_of(cell: Cell, job: JobId) -> ProjectId:
     return cell.job(job).spec.project
+
+
+def order_key(job: Job) -> tuple[int, int, str]:
+    """Priority, then time in the queue, then id: the order of a cell without other policy."""
+    return (-job.priority, job.queued_since, job.id)

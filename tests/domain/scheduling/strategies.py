@@ -150,7 +150,7 @@ def _seat_somewhere(draw: Draw, cell: Cell, job: JobId) -> bool:
         fitting = [a for a in ledger.accounts.values() if a.seats(spec, model)]
         account = fitting[draw(st.integers(0, len(fitting) - 1))]
         of_model = [device for device, m in account.devices.items() if m == model]
-        devices = tuple(of_model[: spec.resources.whole_gpus])
+        devices = tuple(of_model[: spec.resources.gpus])
         seats.append(Seat(rank, account.node.id, devices))
         account.take(seats[-1], spec.resources)
     cell.grant(job, tuple(seats), model)
@@ -195,4 +195,5 @@ def shuffled(snapshot: Snapshot, order: Callable[[list[Any]], None]) -> Snapshot
         nodes=table(snapshot.nodes),
         quotas=table(snapshot.quotas),
         used=table(snapshot.used),
+        lines=replace(snapshot.lines, by_key=table(snapshot.lines.by_key)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from domain.job.transitions import Phase
 from domain.scheduling.plan import plan
 from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.ledger import Ledger
@@ -20,7 +21,7 @@ def test_only_what_is_free_is_given_and_each_device_once(cell: Cell) -> None:
             assert account.cpu >= want.cpu_milli
             assert account.memory >= want.memory_bytes
             assert set(seat.devices) <= account.devices.keys()
-            assert len(set(seat.devices)) == len(seat.devices) == want.whole_gpus
+            assert len(set(seat.devices)) == len(seat.devices) == want.gpus
             account.take(seat, want)
 
 
@@ -50,7 +51,7 @@ def test_seats_are_on_nodes_that_take_work_and_can_run_them(cell: Cell) -> None:
 
 @given(cells())
 def test_each_job_is_decided_once(cell: Cell) -> None:
-    queued = sorted(cell.snapshot.queued)
+    queued = cell.in_phase(Phase.QUEUED)
     made = plan(cell.snapshot, cell.now)
     assert sorted([p.job for p in made.placements] + [w.job for w in made.waits]) == queued
 

@@ -7,9 +7,8 @@ from hypothesis import event, given
 from domain.job.transitions import Phase
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.reason import WaitCode
-from domain.scheduling.snapshot import order_key
 from domain.values.ids import JobId
-from tests.domain.scheduling.cell import STOPPED, Cell
+from tests.domain.scheduling.cell import STOPPED, Cell, order_key
 from tests.domain.scheduling.ledger import Ledger
 from tests.domain.scheduling.strategies import cells
 

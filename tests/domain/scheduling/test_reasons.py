@@ -40,7 +40,7 @@ def constraint(spec: JobSpec, now: Account, empty: Account) -> Constraint | None
         Constraint.CPU: max(now.cpu, 0) < want.cpu_milli,
         Constraint.MEMORY: max(now.memory, 0) < want.memory_bytes,
     }
-    return next((c for c in Constraint if tests[c]), None)
+    return next((c for c in Constraint if tests.get(c)), None)
 
 
 def counted(cell: Cell, spec: JobSpec) -> tuple[dict[Constraint, int], int]:

@@ -1,0 +1,71 @@
+"""A node as the scheduler sees it: its offer, what its allocations hold, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from domain.allocation.allocation import Allocation
+from domain.node.node import Node, pool_of
+from domain.policy.events import Overcommit
+from domain.scheduling.space import Space
+from domain.values.ids import AllocationId, DeviceId
+from domain.values.resources import NOTHING, Resources
+
+
+@dataclass
+class NodeState:
+    """A node, what its allocations hold together, and thousandths left of each offered device.
+
+    A later, smaller offer may be less than what is held; `short` is how much less.
+    """
+
+    node: Node
+    taken: Resources = NOTHING
+    left: dict[DeviceId, int] = field(default_factory=dict)
+    held: set[AllocationId] = field(default_factory=set)
+    seats: int = 0
+    owned: int = 0
+
+    @property
+    def takes_work(self) -> bool:
+        return self.node.alive and not self.node.cordoned
+
+    def recount(self, allocations: Iterable[Allocation]) -> None:
+        """What is held and left, from the offer and the node's allocations."""
+        self.taken, self.seats, self.owned = NOTHING, 0, 0
+        self.left = {device.id: 1000 for device in self.node.offer.devices}
+        for allocation in allocations:
+            self.hold(allocation)
+
+    def hold(self, allocation: Allocation) -> None:
+        """The allocation's seats here are taken."""
+        each = allocation.per_seat.milli_each
+        for seat in allocation.seats:
+            if seat.node != self.node.id:
+                continue
+            self.taken = self.taken + allocation.per_seat
+            self.seats += 1
+            self.owned += allocation.exclusive
+            for device in seat.devices:
+                if device in self.left:
+                    self.left[device] = max(0, self.left[device] - each)
+
+    def space(self, overcommit: dict[str, Overcommit]) -> Space:
+        """What may be given away."""
+        capacity = self.offered(overcommit)
+        free = replace(capacity.less(self.taken), gpu_milli=sum(self.left.values()))
+        short = replace(self.taken.less(capacity), gpu_milli=0)
+        return Space(self.node, free, dict(self.left), short, self.seats, self.owned)
+
+    def offered(self, overcommit: dict[str, Overcommit]) -> Resources:
+        """The capacity, with what the policy promises beyond it."""
+        capacity = self.node.offer.capacity
+        more = overcommit.get(pool_of(self.node.offer)) if overcommit else None
+        if more is None:
+            return capacity
+        return replace(
+            capacity,
+            cpu_milli=capacity.cpu_milli * more.cpu_milli // 1000,
+            memory_bytes=capacity.memory_bytes * more.memory_milli // 1000,
+        )
