@@ -16,6 +16,8 @@ BENCHES = {
     "verify": "seconds to verify an exported log offline, 1,000,000 events",
     "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",
     "truejobs": "seconds for real `true` jobs, batched and singly",
+    "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
+    "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
     "swf": "bounded slowdown of batch windows by order and backfill",
     "simulate": "a trace through the scheduling core or the whole planner, with pictures",
     "philly": "completion times and waits on the Philly jobs against FIFO",

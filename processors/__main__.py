@@ -22,6 +22,7 @@ from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.logging import configure
 from infra.settings import ALARM_CODE, Settings
+from infra.snapshots import Snapshots
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
 from processors.alarm import TamperAlarm
@@ -81,7 +82,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now, ward).run()
+                kept = Snapshots(dsn)
+                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept).run()
     finally:
         stream.close()
         connection.close()

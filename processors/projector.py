@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from domain.errors import Conflict
 from domain.event import Recorded
 from infra.codec import UnknownEvent
+from infra.failpoint import failpoint
 from processors.isolate import Isolated, is_poison
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
@@ -78,7 +79,10 @@ class Projector:
             if min(positions.values()) < behind:  # a view began anew: it needs what is before
                 return
             fold(positions)
+            failpoint("projector.folded")
             self._advance(last)
+            failpoint("projector.advanced")
+        failpoint("projector.committed")
 
     def wait(self, seconds: float) -> None:
         """Return when there may be something new, at the latest after the time."""
