@@ -71,6 +71,7 @@ def with_receipts(
             recorded=digest_of(lines[number - 1]),
             counts=tuple(Count(name, count) for name, count in sorted(names.items())),
             limits=(Count("decisions_in_a_transaction", most),),
+            held_out=tuple(sorted(snapshot.held_out)),
         )
         found.append([Change(RECEIPTS, version + number - 1, [receipt], meta), *changes])
     return found

@@ -45,7 +45,8 @@ class Tally:
     """How far a replay has come and what it confirmed.
 
     `cut_short` counts steps whose later transactions met a rival's write; `before` are decisions
-    from before there were receipts, which nothing can confirm.
+    from before there were receipts, which nothing can confirm; `unread` are receipts given while
+    the leader could not read some stream: of these only the record is confirmed.
     """
 
     position: int = 0
@@ -54,6 +55,7 @@ class Tally:
     decisions: int = 0
     cut_short: int = 0
     before: int = 0
+    unread: int = 0
     difference: Difference | None = None
 
 
@@ -81,13 +83,20 @@ class Replay:
 
     The leader decided on what it had read, and the log may have been longer by then: events wait
     in `_ahead` until a receipt says how far to fold. `start` is a snapshot of an earlier position.
-    Positions up to `skip` are folded without being recomputed.
+    Positions up to `skip` are folded without being recomputed. `discarded` are the positions that
+    the scheduler passes over (`domain/consumer`).
     """
 
-    def __init__(self, start: Snapshot | None = None, skip: int = 0) -> None:
+    def __init__(
+        self,
+        start: Snapshot | None = None,
+        skip: int = 0,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
         self.snapshot = start or Snapshot()
         self.tally = Tally(self.snapshot.position)
         self._skip = skip
+        self._discarded = discarded
         self._ahead: deque[Recorded] = deque()
         self._step: _Step | None = None
         self._open: _Open | None = None
@@ -108,7 +117,11 @@ class Replay:
     def fold_to(self, position: int) -> None:
         """Bring the snapshot to this position, as far as the log was taken in."""
         while self._ahead and self._ahead[0].position <= position:
-            self.snapshot.apply(self._ahead.popleft())
+            recorded = self._ahead.popleft()
+            if recorded.position in self._discarded:
+                self.snapshot.position = recorded.position
+            else:
+                self.snapshot.apply(recorded)
 
     def _take(self, recorded: Recorded) -> bool:
         self.tally.position = recorded.position
@@ -142,7 +155,7 @@ class Replay:
         if receipt.read < self.snapshot.position:
             return self._fail(Fault.READ_BACK, recorded.position, receipt)
         self.fold_to(receipt.read)
-        lines = recompute(self.snapshot, receipt)
+        lines = [] if receipt.held_out else recompute(self.snapshot, receipt)
         self._step = _Step(receipt, lines, part=receipt.part)
         if receipt.part != 1:
             return self._fail(Fault.PART_MISSING, recorded.position, receipt)
@@ -164,6 +177,9 @@ class Replay:
         lines = [line_of(each) for each in opened.events]
         if digest_of(lines) != receipt.recorded:
             return self._fail(Fault.RECORD_CHANGED, opened.at.position, receipt)
+        if receipt.held_out:
+            self.tally.unread += 1
+            return True
         expected = step.lines[step.offset : step.offset + len(lines)]
         step.offset += len(lines)
         for each, then, now in zip(opened.events, lines, _padded(expected, lines), strict=True):
@@ -186,6 +202,8 @@ class Replay:
             return
         if step.part < step.receipt.parts:
             self.tally.cut_short += 1
+            if step.receipt.held_out:
+                return
             if self.tally.difference is None and digest_of(step.lines) != step.receipt.decisions:
                 now = step.lines[step.offset] if step.offset < len(step.lines) else b""
                 at = self.snapshot.position

@@ -83,7 +83,9 @@ def test_a_leader_begins_where_another_left_its_state(
     settle(first)
     first.save()
     cell.submit("e")
-    second = Scheduler(cell.store, cell.stream, cell.store.take_role(ROLE, "2"), cell.now, kept=kept)
+    second = Scheduler(
+        cell.store, cell.stream, cell.store.take_role(ROLE, "2"), cell.now, kept=kept
+    )
     assert second.snapshot.position == first.snapshot.position
     settle(second)
     third = cell.scheduler()
