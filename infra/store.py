@@ -202,9 +202,14 @@ class Store(Log):
         rows = self._query(
             "INSERT INTO leaders (role, epoch, holder) VALUES (%s, 1, %s)"
             " ON CONFLICT (role) DO UPDATE SET epoch = leaders.epoch + 1,"
-            " holder = excluded.holder, since = clock_timestamp() RETURNING epoch",
+            " holder = excluded.holder, since = clock_timestamp()"
+            " WHERE leaders.holder <> 'failover' OR leaders.since <= clock_timestamp()"
+            " RETURNING epoch",
             (role, holder),
         )
+        if not rows:  # `infra.failover` holds it
+            detail = "the database was failed over: nobody leads until old leases are over"
+            raise Unavailable("failover", detail)
         return Epoch(role, rows[0][0])
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from infra.failpoint import failpoint
 from infra.outbox import Anchor, Outbox
 from infra.recorder import Epoch
 from infra.topic import Topic
@@ -49,8 +50,11 @@ class Relay:
         """
         rows = self._outbox.rows(self.anchor.position, BATCH)
         if rows:
+            failpoint("relay.read")
             anchor = self._topic.publish(rows, self.anchor)
+            failpoint("relay.published")
             self._outbox.advance(anchor, self._epoch)
+            failpoint("relay.noted")
             self.anchor = anchor
         return len(rows)
 

@@ -14,6 +14,7 @@ from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import SECOND
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, VersionConflict
 from processors.reading import Quarantine, Reading
@@ -89,7 +90,9 @@ class Scheduler:
         self._due |= self._follow() or self._time_counts()
         if not self._due or self._behind():
             return False
+        failpoint("scheduler.followed")
         while self._decide(Step.CONCLUDE):
+            failpoint("scheduler.concluded")
             self._follow()
             if self._behind():
                 return True
@@ -135,6 +138,8 @@ class Scheduler:
         """Decide one step and append it; whether anything was recorded."""
         now = self._now()
         decisions = decide(step, self.snapshot, now)
+        if step is Step.PLAN:
+            failpoint("scheduler.planned")
         if step is Step.CONCLUDE and not decisions:
             self.snapshot.touched.clear()
         self._due |= len(decisions) >= MOST_WAITS  # not all that wait were told
@@ -142,6 +147,7 @@ class Scheduler:
         for changes in with_receipts(step, self.snapshot, now, decisions, CHUNK):
             try:
                 appended = self._store.append(changes, epoch=self._epoch)
+                failpoint("scheduler.recorded")
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
                 break

@@ -16,6 +16,7 @@ from domain.node import node as nodes
 from domain.node.node import Node
 from domain.values.time import SECOND
 from infra.codec import Poison, UnknownEvent
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, stream_of
 from projections.jobs import Due
@@ -108,8 +109,10 @@ class Timers:
             return command(current)
 
         meta = Meta(ROLE, f"timer:{stream}", job, state.spec.project)
+        failpoint("timers.due")
         try:
             self._store.execute(stream, jobs.evolve, None, decide, meta, epoch=self._epoch)
+            failpoint("timers.recorded")
         except StaleWriter:
             raise
         except Conflict as refusal:
@@ -122,5 +125,6 @@ class Timers:
         meta = Meta(ROLE, f"lease:{node}", node)
         stream = stream_of("node", node)
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
+        failpoint("timers.node_lost")
         self._watch.settle_lease(node, session)
         log.warning("node %s: its lease ran out", node)

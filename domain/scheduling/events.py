@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.event import Event, StreamId
+from domain.event import Event
 
 
 class Step(StrEnum):
@@ -32,8 +32,7 @@ class Decided(Event, name="scheduler.decided.v1"):
     `parts` transactions, and this is number `part`, from 1, of them: the next `events` events of
     the log, whose digest is `recorded`. If a rival's write stopped it, the later parts are missing.
     `policy` is the version of the policy, `planner` that of the code that decided, `counts` are the
-    kinds of events of the part, `limits` the bounds of work that had a say. `held_out` are streams
-    that could not be read then: who can read them comes to other decisions.
+    kinds of events of the part, `limits` the bounds of work that had a say.
     """
 
     step: Step
@@ -48,4 +47,4 @@ class Decided(Event, name="scheduler.decided.v1"):
     recorded: str
     counts: tuple[Count, ...] = ()
     limits: tuple[Count, ...] = ()
-    held_out: tuple[StreamId, ...] = ()
+    held_out: tuple[str, ...] = ()  # streams it could not read, and decided nothing on

@@ -45,8 +45,8 @@ class Tally:
     """How far a replay has come and what it confirmed.
 
     `cut_short` counts steps whose later transactions met a rival's write; `before` are decisions
-    from before there were receipts, which nothing can confirm; `unread` are receipts given while
-    the leader could not read some stream: of these only the record is confirmed.
+    from before there were receipts, which nothing can confirm. `unconfirmed` are receipts of a
+    leader that could not read some stream: their records are compared, not recomputed.
     """
 
     position: int = 0
@@ -55,7 +55,7 @@ class Tally:
     decisions: int = 0
     cut_short: int = 0
     before: int = 0
-    unread: int = 0
+    unconfirmed: int = 0
     difference: Difference | None = None
 
 
@@ -178,7 +178,7 @@ class Replay:
         if digest_of(lines) != receipt.recorded:
             return self._fail(Fault.RECORD_CHANGED, opened.at.position, receipt)
         if receipt.held_out:
-            self.tally.unread += 1
+            self.tally.unconfirmed += 1
             return True
         expected = step.lines[step.offset : step.offset + len(lines)]
         step.offset += len(lines)
@@ -198,12 +198,10 @@ class Replay:
     def _end_step(self) -> None:
         """The parts of a step are over; the leader goes on from what it has read then."""
         step, self._step = self._step, None
-        if step is None:
+        if step is None or step.receipt.held_out:
             return
         if step.part < step.receipt.parts:
             self.tally.cut_short += 1
-            if step.receipt.held_out:
-                return
             if self.tally.difference is None and digest_of(step.lines) != step.receipt.decisions:
                 now = step.lines[step.offset] if step.offset < len(step.lines) else b""
                 at = self.snapshot.position

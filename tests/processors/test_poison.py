@@ -105,8 +105,8 @@ def test_what_is_held_stays_held(cell: SmallCell, spoilt: str) -> None:
     head = cell.store.head()
     settle(scheduler(cell))
     happened = readable(cell, head)
-    decided = {r.stream for r in happened} - {RECEIPTS}
-    assert decided == {"job/high", "job/small", "allocation/alloc-small-1"}
+    streams = {recorded.stream for recorded in happened} - {RECEIPTS}
+    assert streams == {"job/high", "job/small", "allocation/alloc-small-1"}
     assert cell.phase("small") == "starting"
     assert cell.phase("high") == "queued"
     assert told(cell) == [(ROLE, spoilt, position, False)]
@@ -264,7 +264,7 @@ def test_what_was_decided_without_a_stream_is_not_held_against_the_log(cell: Sma
     cell.start("good")
     settle(scheduler(cell))
     tally = check(cell.store.read)
-    assert tally.unread == 1
+    assert tally.unconfirmed == 1
     assert tally.receipts > 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.scheduling.saved import pack
 from domain.scheduling.snapshot import Snapshot
 from infra import snapshots as module
 from infra.snapshots import Snapshots, decode
@@ -52,7 +53,7 @@ def alike(one: Snapshot, other: Snapshot) -> None:
 
 @given(cells())
 def test_a_state_is_read_as_it_was_written(cell: Cell) -> None:
-    state = zlib.compress(msgspec.json.encode(cell.snapshot))
+    state = zlib.compress(msgspec.json.encode(pack(cell.snapshot)))
     again = decode(state)
     assert again is not None
     alike(again, cell.snapshot)
@@ -83,9 +84,8 @@ def test_a_leader_begins_where_another_left_its_state(
     settle(first)
     first.save()
     cell.submit("e")
-    second = Scheduler(
-        cell.store, cell.stream, cell.store.take_role(ROLE, "2"), cell.now, kept=kept
-    )
+    epoch = cell.store.take_role(ROLE, "2")
+    second = Scheduler(cell.store, cell.stream, epoch, cell.now, kept=kept)
     assert second.snapshot.position == first.snapshot.position
     settle(second)
     third = cell.scheduler()

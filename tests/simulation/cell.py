@@ -17,6 +17,7 @@ from agents import wire
 from api.agents import wire_order
 from api.command import Command, Key, Replay
 from api.facts import Fact, record_facts
+from domain.errors import NotFound
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
@@ -81,7 +82,8 @@ class CellApi:
         now = self._log.now()
         stream = stream_of("job", job)
         state, _ = self._log.load(stream, jobs.evolve, None)
-        assert state is not None, "a user controls jobs that were acknowledged"
+        if state is None:
+            raise NotFound("no_such_job", "a failover lost it")
         wish = state.spec.grace_seconds
         grace = self._views.grace_seconds() if wish is None else wish
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from domain.allocation.events import Granted
 from domain.event import Recorded
 from domain.policy.policy import Policy
 from infra.store import Log
-from processors.projector import fold_event
 from projections import checkpoints, jobs, policy, seats
+from projections.fold import fold_event
 from projections.jobs import Due
 from projections.seats import Order
 from projections.view import Key, View
@@ -24,8 +25,17 @@ def rebuilt(events: Iterable[Recorded]) -> Rows:
     rows: Rows = {view.name: {} for view in VIEWS}
     for event in events:
         for view in VIEWS:
-            fold_event(view, rows[view.name], list(view.touches(event)), event)
+            fold_event(view, rows[view.name], list(view.touches(event)), event, [])
     return rows
+
+
+@dataclass(frozen=True)
+class ViewsCopy:
+    """What a standby has of the views."""
+
+    position: int
+    rows: Rows
+    due: set[Key]
 
 
 class LiveViews:
@@ -45,7 +55,7 @@ class LiveViews:
         for event in batch:
             for view in VIEWS:
                 keys = list(view.touches(event))
-                fold_event(view, self.rows[view.name], keys, event)
+                fold_event(view, self.rows[view.name], keys, event, [])
                 if view is jobs.VIEW:
                     self._note_due(keys, concerned)
             self.position = event.position
@@ -77,6 +87,21 @@ class LiveViews:
             return [job for at, job in sorted(found) if at <= now]
 
         return Due(ids("due_at"), ids("stop_deadline"), ids("limit_at"))
+
+    def next_due(self) -> int | None:
+        """When the next job is due, as far as the views have come."""
+        rows = [self.rows["jobs"][key] for key in self._due]
+        moments = (at for r in rows for at in (r.due_at, r.stop_deadline, r.limit_at))
+        return min((at for at in moments if at is not None), default=None)
+
+    def copy(self) -> ViewsCopy:
+        """What a standby has that got everything so far."""
+        rows = {view: dict(rows) for view, rows in self.rows.items()}
+        return ViewsCopy(self.position, rows, set(self._due))
+
+    def fail_over(self, standby: ViewsCopy) -> None:
+        """Go on with what the standby has."""
+        self.position, self.rows, self._due = standby.position, standby.rows, standby.due
 
     def grace_seconds(self) -> int:
         """The policy's grace."""
