@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 
 PARTS = ("scheduler", "cohorts", "prices")
 ENVELOPE = ("version", "position")
@@ -22,6 +22,7 @@ def policy() -> None:
 
 @policy.command()
 @api_command
+@at_option
 @click.argument("part", type=click.Choice(PARTS), default="scheduler")
 def show(session: Session, as_json: bool, part: str) -> None:
     """Show the scheduler's policy, the sharing tree, or the prices (millionths an hour)."""
