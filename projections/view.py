@@ -152,7 +152,7 @@ class View(Generic[R]):
         decode, key_of = self._decoder.decode, attrgetter(*self.key)
         rows = [decode(row) for (row,) in found]
         if len(self.key) == 1:
-            return {(key_of(row),): row for row in rows}
+            return {(key_of(row),): row for row in rows}  # type: ignore[misc]  # attrgetter of one name gives no tuple
         return {key_of(row): row for row in rows}
 
     @cached_property
