@@ -33,6 +33,7 @@ class Soak:
     """A cell under load, of which something is killed every now and then."""
 
     def __init__(self, folder: Path, seed: int) -> None:
+        folder.chmod(0o755)  # the database's user passes here
         self.server = Server(folder / "pg" / "data")
         self.server.data.parent.mkdir()
         self.server.make()
@@ -66,7 +67,7 @@ class Soak:
             assert len(set(ran)) == len(ran), f"an attempt of {name} ran twice"
         events = check_history(self.cell.store)
         names = Counter(r.event.spec.name for r in events if isinstance(r.event, Submitted))
-        assert names == Counter(self.jobs), "acknowledged and submitted are the same"
+        assert names == Counter(list(self.jobs)), "acknowledged and submitted are the same"
         check_views(self.server.dsn, self.cell.store)
 
     def submit(self) -> None:
@@ -97,7 +98,6 @@ def main(words: list[str]) -> int:
         tempfile.TemporaryDirectory(prefix="compute-soak-") as folder,
         closing(Soak(Path(folder), given.seed)) as soak,
     ):
-        Path(folder).chmod(0o755)
         soak.run(given.seconds)
         killed = ", ".join(f"{name} {times}" for name, times in sorted(soak.killed.items()))
         print(f"{len(soak.jobs)} jobs, 0 lost, 0 twice; killed: {killed}")
