@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api import (
     agents,
+    audit,
     cluster,
     history,
     jobs,
@@ -46,6 +47,7 @@ MODULES = (
     policy,
     log,
     views,
+    audit,
     quarantine,
     metrics,
     tokens,

@@ -17,6 +17,7 @@ from domain.errors import Denied, NotFound
 from domain.values.ids import ProjectId
 from domain.values.time import from_datetime
 from infra.ids import digest
+from infra.moments import Moment
 from projections import projects, tokens
 
 scheme = HTTPBearer(auto_error=False, description="A token issued by POST /api/v1/tokens")
@@ -25,12 +26,23 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="compute"'}
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, on which route, and how far the read models should have come."""
+    """Who calls, on which route, and about which moment."""
 
     principal: Principal
     permission: Permission
     cell: Cell
     request_id: str
+    moment: Moment | None = None
+    """What the query is about, where that is not the present."""
+
+    @property
+    def at(self) -> int | None:
+        """The position to read at; None for the newest."""
+        return None if self.moment is None else self.moment.position
+
+    def now(self) -> int:
+        """The time of the moment asked about, else store time (microseconds)."""
+        return self.cell.store.now() if self.moment is None else self.moment.at
 
     def within(self, project: str, *, unseen: str = "project") -> None:
         """Go on only if the route's permission holds in the project.

@@ -14,6 +14,7 @@ from api.auth import Caller, requires
 from api.body import ReasonBody
 from api.command import Command
 from api.jobs import IdempotencyKey
+from api.moment import asks
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import NotFound
@@ -25,10 +26,10 @@ from domain.values.time import to_text
 from infra.store import stream_of
 from projections import nodes as node_view
 from projections import queue as queue_view
-from projections.nodes import NodeRow
+from projections.nodes import Node as NodeFound
 
 router = APIRouter(route_class=StrictRoute, tags=["cluster"])
-Reader = Annotated[Caller, Depends(requires(Permission.READ_CLUSTER))]
+Reader = Annotated[Caller, Depends(asks(Permission.READ_CLUSTER))]
 Operator = Annotated[Caller, Depends(requires(Permission.OPERATE_NODES))]
 
 
@@ -112,8 +113,8 @@ def get_queue(
     if project_id is not None:
         projects = [project_id] if projects is None or project_id in projects else []
     with caller.cell.connection() as connection:
-        found = queue_view.find(connection, projects, limit)
-        counts = queue_view.by_reason(connection, projects)
+        found = queue_view.find(connection, projects, limit, caller.at)
+        counts = queue_view.by_reason(connection, projects, caller.at)
     items = [
         Waiting(
             queue_position=place,
@@ -143,7 +144,7 @@ def _free(capacity: Resources, allocated: Resources) -> Resources:
 def pools(caller: Reader) -> PoolList:
     """Every pool: what its live nodes have, hold and have free."""
     with caller.cell.connection() as connection:
-        found = node_view.pools(connection)
+        found = node_view.pools(connection, caller.at)
     return PoolList(
         items=[
             Pool(
@@ -160,10 +161,10 @@ def pools(caller: Reader) -> PoolList:
     )
 
 
-def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
+def _node(found: NodeFound, caller: Caller) -> NodeAnswer:
     """A node; job ids are shown to those who may see every project."""
-    offer, everything = row.offer, caller.visible() is None
-    free = _free(offer.capacity, row.allocated) if row.alive and not row.cordoned else NOTHING
+    row, offer, everything = found.row, found.row.offer, caller.visible() is None
+    free = _free(offer.capacity, found.allocated) if row.alive and not row.cordoned else NOTHING
     return NodeAnswer(
         id=row.id,
         pool=row.pool,
@@ -172,14 +173,14 @@ def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
         draining=row.draining,
         cordon_reason=row.cordon_reason,
         capacity=shapes.amount(offer.capacity),
-        allocated=shapes.amount(row.allocated),
+        allocated=shapes.amount(found.allocated),
         free=shapes.amount(free),
         devices=[
             NodeDevice(
                 id=device.id,
                 model=device.model,
                 memory_bytes=device.memory_bytes,
-                job=row.devices.get(device.id) if everything else None,
+                job=found.devices.get(device.id) if everything else None,
             )
             for device in offer.devices
         ],
@@ -187,7 +188,7 @@ def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
         labels=dict(offer.labels),
         rack=offer.location.rack,
         agent_version=offer.agent_version,
-        jobs=sorted(set(row.seats.values())) if everything else [],
+        jobs=sorted(set(found.seats.values())) if everything else [],
     )
 
 
@@ -195,14 +196,14 @@ def _node(row: NodeRow, caller: Caller) -> NodeAnswer:
 def all_nodes(caller: Reader) -> NodeList:
     """Every node."""
     with caller.cell.connection() as connection:
-        return NodeList(items=[_node(row, caller) for row in node_view.find(connection)])
+        return NodeList(items=[_node(row, caller) for row in node_view.find(connection, caller.at)])
 
 
 @router.get("/nodes/{node}", response_model=NodeAnswer)
 def one_node(node: str, caller: Reader) -> NodeAnswer:
     """One node."""
     with caller.cell.connection() as connection:
-        row = node_view.get(connection, node)
+        row = node_view.get(connection, node, caller.at)
     if row is None:
         raise NotFound("no_such_node", "there is no such node")
     return _node(row, caller)

@@ -76,7 +76,12 @@ def events(job: str, caller: Reader) -> EventList:
     """Everything that happened to the job, its allocations and checkpoints, in order."""
     with caller.cell.connection() as connection:
         visible_job(caller, connection, job)
-    return EventList(items=[shapes.event(item) for item in _events(caller, job)])
+    found = [item for item in _events(caller, job) if _by_then(caller, item)]
+    return EventList(items=[shapes.event(item) for item in found])
+
+
+def _by_then(caller: Reader, item: Recorded) -> bool:
+    return caller.at is None or item.position <= caller.at
 
 
 def _events(caller: Reader, job: str) -> list[Recorded]:
@@ -93,8 +98,8 @@ def why(job: str, caller: Reader) -> Why:
     """Why the job waits, or how it came to where it is."""
     with caller.cell.connection() as connection:
         row = visible_job(caller, connection, job)
-        place = queue.place(connection, job)
-        ahead, total = queue.ahead(connection, job, AHEAD)
+        place = queue.place(connection, job, caller.at)
+        ahead, total = queue.ahead(connection, job, AHEAD, caller.at)
         visible = caller.visible()
     shown = [a for a in ahead if visible is None or a.project in visible]
     return Why(
@@ -113,6 +118,7 @@ def why(job: str, caller: Reader) -> Why:
                 text=tell(item),
             )
             for item in caller.cell.store.stream(stream_of("job", job))
+            if _by_then(caller, item)
         ],
     )
 
@@ -183,7 +189,7 @@ def saved(
     """The job's checkpoints, newest first."""
     with caller.cell.connection() as connection:
         visible_job(caller, connection, job)
-        rows = checkpoints.find(connection, job, limit)
+        rows = checkpoints.find(connection, job, limit, caller.at)
     return CheckpointList(
         items=[
             Checkpoint(
@@ -205,9 +211,9 @@ def saved(
 @router.get("/jobs/{job}/cost", response_model=CostAnswer)
 def job_cost(job: str, caller: Reader) -> CostAnswer:
     """What the job has cost so far."""
-    now = caller.cell.store.now()
+    now = caller.now()
     with caller.cell.connection() as connection:
         row = visible_job(caller, connection, job)
         window = Window([row.project], 0, now, job)
-        found = cost.sums(connection, window, GroupBy.JOB)
-        return cost_answer(cost.currency(connection), found)
+        found = cost.sums(connection, window, GroupBy.JOB, caller.at)
+        return cost_answer(cost.currency(connection, caller.at), found)

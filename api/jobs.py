@@ -16,6 +16,7 @@ from api.auth import Caller, requires
 from api.body import BatchBody, JobBody, PriorityBody
 from api.cell import Connection
 from api.command import Command, Key, idempotency_key
+from api.moment import asks
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Invalid, NotFound
@@ -35,7 +36,7 @@ from projections import queue as queue_view
 from projections.jobs import Filter, JobRow
 
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
-Reader = Annotated[Caller, Depends(requires(Permission.READ_JOBS, in_project=True))]
+Reader = Annotated[Caller, Depends(asks(Permission.READ_JOBS, in_project=True))]
 Submitter = Annotated[Caller, Depends(requires(Permission.SUBMIT_JOBS, in_project=True))]
 Controller = Annotated[Caller, Depends(requires(Permission.CONTROL_JOBS, in_project=True))]
 IdempotencyKey = Annotated[Key, Depends(idempotency_key)]
@@ -53,7 +54,7 @@ class Submitted(BaseModel):
 
 def visible_job(caller: Caller, connection: Connection, job: str) -> JobRow:
     """The job's row if the caller may do the route's thing to it; else NotFound or Denied."""
-    row = job_view.get(connection, job)
+    row = job_view.get(connection, job, caller.at)
     if row is None:
         raise NotFound("no_such_job", "there is no such job")
     caller.within(row.project, unseen="job")
@@ -141,14 +142,16 @@ def find(
     phases = [p.value for p in phase] if phase else None
     which = Filter(projects, phases, user, name)
     with caller.cell.connection() as connection:
-        rows = job_view.find(connection, which, _from_cursor(cursor), limit + 1)
-        items = [shapes.job(row, _place(connection, row)) for row in rows[:limit]]
+        rows = job_view.find(connection, which, _from_cursor(cursor), limit + 1, caller.at)
+        items = [shapes.job(row, _place(caller, connection, row)) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     return JobPage(items=items, next_cursor=_to_cursor(last) if last else None)
 
 
-def _place(connection: Connection, row: JobRow) -> int | None:
-    return queue_view.place(connection, row.id) if row.phase == Phase.QUEUED else None
+def _place(caller: Caller, connection: Connection, row: JobRow) -> int | None:
+    if row.phase is not Phase.QUEUED:
+        return None
+    return queue_view.place(connection, row.id, caller.at)
 
 
 def _to_cursor(row: JobRow) -> str:
@@ -174,7 +177,8 @@ def get(job: str, caller: Reader) -> shapes.Job:
     """One job."""
     with caller.cell.connection() as connection:
         row = visible_job(caller, connection, job)
-        return shapes.job(row, _place(connection, row), _usage(connection, row))
+        usage = _usage(connection, row) if caller.at is None else None  # samples are not kept
+        return shapes.job(row, _place(caller, connection, row), usage)
 
 
 def _usage(connection: Connection, row: JobRow) -> list[shapes.SeatUsage] | None:

@@ -7,20 +7,23 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.auth import Caller, requires
 from api.cell import Cell
-from api.jobs import Reader, visible_job
+from api.jobs import visible_job
 from api.log import HEARTBEAT, resume_from, wants_stream
 from api.strict import StrictRoute
+from domain.access import Permission
 from domain.errors import Unavailable
 from domain.job.transitions import ENDED
 from infra import joblogs
 from projections import jobs as job_view
 
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
+Listener = Annotated[Caller, Depends(requires(Permission.READ_JOBS, in_project=True))]
 CHUNK = 256 * 1024
 EVENT_BYTES = 12 * 1024
 """At most in one event: who is cut off loses what came of an unfinished event, and asks again."""
@@ -35,7 +38,7 @@ POLL_SECONDS = 1.0
 def logs(
     request: Request,
     job: str,
-    caller: Reader,
+    caller: Listener,
     follow: bool = False,
     offset: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     rank: Annotated[int, Query(ge=0, lt=2**31)] = 0,

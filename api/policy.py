@@ -99,7 +99,7 @@ class Changed(BaseModel):
 def scheduler(caller: Reader) -> dict[str, Any]:
     """The scheduler's settings in force."""
     with caller.cell.connection() as connection:
-        found: dict[str, Any] = to_builtins(policy_view.get(connection).scheduler)
+        found: dict[str, Any] = to_builtins(policy_view.get(connection, caller.at).scheduler)
     return found
 
 
@@ -120,7 +120,7 @@ def set_scheduler(body: SchedulerBody, caller: Setter, key: IdempotencyKey) -> R
 def prices(caller: Reader) -> dict[str, Any] | None:
     """The price list in force; null before the first."""
     with caller.cell.connection() as connection:
-        found = policy_view.get(connection).prices
+        found = policy_view.get(connection, caller.at).prices
     if found is None:
         return None
     return to_builtins(found) | {"gpus": {p.model: p.micro_per_hour for p in found.gpus}}  # type: ignore[no-any-return]  # a dict of builtins

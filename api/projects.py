@@ -84,7 +84,7 @@ class Changed(BaseModel):
 
 def _answer(caller: Caller, rows: list[ProjectRow]) -> list[ProjectAnswer]:
     with caller.cell.connection() as connection:
-        used = {row.id: quota_view.get(connection, row.id) for row in rows}
+        used = {row.id: quota_view.get(connection, row.id, caller.at) for row in rows}
     answers = []
     for row in rows:
         held, limits = used[row.id], row.state.quota
@@ -107,7 +107,7 @@ def _answer(caller: Caller, rows: list[ProjectRow]) -> list[ProjectAnswer]:
 def find(caller: MemberReader) -> ProjectList:
     """The projects the caller may see."""
     with caller.cell.connection() as connection:
-        rows = project_view.find(connection, caller.visible())
+        rows = project_view.find(connection, caller.visible(), caller.at)
     return ProjectList(items=_answer(caller, rows))
 
 
@@ -116,7 +116,7 @@ def get(project: str, caller: MemberReader) -> ProjectAnswer:
     """One project."""
     caller.within(project)
     with caller.cell.connection() as connection:
-        rows = project_view.find(connection, [project])
+        rows = project_view.find(connection, [project], caller.at)
     if not rows:
         raise NotFound("no_such_project", "there is no such project")
     return _answer(caller, rows)[0]

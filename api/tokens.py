@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, StrictInt
 
 from api.auth import Caller, requires
 from api.body import Body, Name
-from api.cluster import Reader
 from api.command import Command, Key
 from api.jobs import IdempotencyKey
+from api.moment import asks
 from api.strict import StrictRoute
 from domain.access import PERMISSIONS, Permission, Role
 from domain.errors import Invalid, NotFound
@@ -29,6 +29,8 @@ from projections import tokens as token_view
 
 router = APIRouter(route_class=StrictRoute, tags=["access"])
 Manager = Annotated[Caller, Depends(requires(Permission.MANAGE_TOKENS))]
+Lister = Annotated[Caller, Depends(asks(Permission.MANAGE_TOKENS))]
+Somebody = Annotated[Caller, Depends(requires(Permission.READ_CLUSTER))]
 
 
 class NewToken(Body):
@@ -113,10 +115,10 @@ def issue(body: NewToken, caller: Manager, key: IdempotencyKey) -> Response:
 
 
 @router.get("/tokens", response_model=TokenList)
-def find(caller: Manager) -> TokenList:
+def find(caller: Lister) -> TokenList:
     """Every token, without its secret."""
     with caller.cell.connection() as connection:
-        rows = token_view.find(connection)
+        rows = token_view.find(connection, caller.at)
     return TokenList(
         items=[
             TokenAnswer(
@@ -152,7 +154,7 @@ def revoke(token: str, caller: Manager, key: IdempotencyKey) -> Response:
 
 
 @router.get("/whoami", response_model=WhoAmI)
-def who_am_i(caller: Reader) -> WhoAmI:
+def who_am_i(caller: Somebody) -> WhoAmI:
     """Who the token speaks for and what it may do."""
     who = caller.principal
     may = {p for role in [*who.roles, *who.projects.values()] for p in PERMISSIONS[role]}

@@ -62,7 +62,7 @@ def _window(
         caller.within(project)
         projects = [project]
     start = 0 if since is None else _micro("since", since)
-    now = caller.cell.store.now()
+    now = caller.now()
     end = now if until is None else min(now, _micro("until", until))
     if end < start:
         raise Invalid("bad_window", "since: must not lie after until or now", field="since")
@@ -89,7 +89,7 @@ def get_usage(
     """What was held, from grant to release."""
     window = _window(caller, project_id, since, until)
     with caller.cell.connection() as connection:
-        found = usage.sums(connection, window, group_by)
+        found = usage.sums(connection, window, group_by, caller.at)
     return UsageAnswer(
         since=to_text(window.since),
         until=to_text(window.until),
@@ -117,7 +117,8 @@ def get_cost(
     """What it cost, at the prices that held at the time."""
     window = _window(caller, project_id, since, until)
     with caller.cell.connection() as connection:
-        return cost_answer(cost.currency(connection), cost.sums(connection, window, group_by))
+        found = cost.sums(connection, window, group_by, caller.at)
+        return cost_answer(cost.currency(connection, caller.at), found)
 
 
 def cost_answer(currency: str, found: list[Cost]) -> CostAnswer:

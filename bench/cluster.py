@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.trace import TraceJob
@@ -13,6 +13,7 @@ from domain.node.events import Registered
 from domain.scheduling.profile import Amount
 from domain.values.ids import DeviceId, NodeId, ProjectId
 from domain.values.resources import Resources
+from domain.values.time import YEAR_SECONDS
 from domain.values.topology import Device
 
 MIB = 2**20
@@ -65,7 +66,10 @@ class Cut:
 
     def spec(self, job: TraceJob) -> JobSpec:
         each, seats = self._seat(job)
-        return JobSpec(job.name, ProjectId(job.user or "trace"), ("run",), None, each, (), seats)
+        name, project = job.name, ProjectId(job.user or "trace")
+        estimate = min(max(job.estimate, 1), YEAR_SECONDS)
+        run = JobSpec(name, project, ("run",), None, each, (), seats)
+        return replace(run, estimate_seconds=estimate)
 
     def _seat(self, job: TraceJob) -> tuple[Resources, int]:
         if self.what == "openb":

@@ -16,7 +16,8 @@ class GangEngine:
 
     `fill` False stops at the first that does not fit. Else the nodes that it will get are marked
     with the time it gets them, and others go there only if they end by then.
-    `bounded` gives every claim a due time by `Backlog`.
+    `bounded` bounds overtaking: who came first is the one that holds, and every claim is due by
+    `Backlog`.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class GangEngine:
         self.free = [per_node] * nodes
         self.order = ORDERS[order]
         self.in_turn = order == "fcfs"  # `waiting` is in that order already
+        self.oldest_first = bounded or self.in_turn
         self.fill = fill
         self.backlog = Backlog(nodes * per_node) if bounded else None
         self.waiting: dict[str, Claim] = {}
@@ -57,7 +59,7 @@ class GangEngine:
         return [(job, "start") for job in started]
 
     def _head(self, now: int) -> Claim:
-        if self.in_turn:
+        if self.oldest_first:
             return next(iter(self.waiting.values()))
         return min(self.waiting.values(), key=lambda claim: self.order(claim, now))
 

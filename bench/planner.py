@@ -55,7 +55,7 @@ class PlannerEngine:
         self.now = now * SECOND
         found: list[tuple[TraceJob, str]] = []
         while True:
-            made = plan(self.snapshot)
+            made = plan(self.snapshot, self.now)
             for placement in made.placements:
                 self._start(placement)
                 found.append((self.jobs[placement.job], "start"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bench.trace import TraceJob
 from domain.scheduling.backfill import (
@@ -13,7 +13,7 @@ from domain.scheduling.backfill import (
     reference,
     strict,
 )
-from domain.scheduling.order import ORDERS, Backlog, Claim
+from domain.scheduling.order import ORDERS, Backlog, Claim, in_order
 from domain.scheduling.profile import Amount, Profile
 
 BACKFILLS = ("none", "reference", "easy", "conservative")
@@ -23,7 +23,8 @@ class PoolEngine:
     """Runs jobs in one pool of `capacity`; jobs that ask for more than that are refused.
 
     With `committed` the head stays the head until it starts, as in the reference mode.
-    `bounded` gives every claim a due time by `Backlog`, measured in the last resource.
+    `bounded` bounds overtaking: who came first holds a start, and every claim is due by
+    `Backlog`, measured in the last resource.
     """
 
     def __init__(
@@ -79,9 +80,8 @@ class PoolEngine:
                 fill=self.backfill == "reference",
             )
             return decision
-        queue: Sequence[Claim] = sorted(
-            self.waiting.values(), key=lambda claim: self.order(claim, now)
-        )
+        guard = self.backlog is not None
+        queue = in_order(self.waiting.values(), self.order, now, guard=guard)
         if self.backfill == "none":
             return strict(now, queue, profile)
         if self.backfill == "easy":

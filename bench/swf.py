@@ -39,7 +39,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backfill", choices=BACKFILLS, default="easy", help=about)
     about = f"blocked jobs that hold a start (default {DEPTH} for order default, else 1)"
     parser.add_argument("--depth", type=positive, help=about)
-    about = "nobody is overtaken past the time plain FIFO would start it (order default)"
+    about = "the longest waiting holds a start, and who is past its time in a fluid FIFO goes first"
     parser.add_argument("--bounded", action="store_true", help=about)
 
 
@@ -68,13 +68,12 @@ def run(options: argparse.Namespace) -> list[Row]:
 
 def _rows(options: argparse.Namespace, found: list[dict[str, tuple[float, str]]]) -> list[Row]:
     label = f"{options.order}.{options.backfill}"
-    rows = []
+    rows, totals = [], []
     for what in SHOWN:
         values, unit = [each[what][0] for each in found], found[0][what][1]
-        mean = max(values) if what == "wait.max" else fmean(values)
+        total, name = max(values) if what == "wait.max" else fmean(values), f"{label}.{what}"
         for window, value in zip(options.windows, values, strict=True):
-            name = f"{label}.{window}.{what}"
-            ratio = value / mean if mean else 1.0
-            rows.append(Row(name, value, unit, options.length, ratio, f"{label}.{what}"))
-        rows.append(Row(f"{label}.{what}", mean, unit, options.length, 1.0, f"{label}.{what}"))
-    return rows
+            ratio = value / total if total else 1.0
+            rows.append(Row(f"{label}.{window}.{what}", value, unit, options.length, ratio, name))
+        totals.append(Row(name, total, unit, options.length, 1.0, name))
+    return rows + totals

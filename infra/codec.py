@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
+import domain.scheduling.events  # noqa: F401  # whoever reads a log meets receipts
 from domain import event as domain_event
 from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId

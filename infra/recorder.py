@@ -76,6 +76,7 @@ class Append:
         return self.outcome
 
 
+TABLE = "stored_events"
 _APPEND = (
     "SELECT positions, at FROM append_events(%b::int8, %b::text, %b::text,"
     " %b::text[], %b::int8[], %b::text[], %b::text[],"
@@ -107,15 +108,20 @@ class Datastore(PostgresDatastore):
         self.pool.kwargs = {**(self.pool.kwargs or {}), **parts}  # type: ignore[dict-item]  # kwargs may be a callable
 
 
+def append_lock(schema: str = "public") -> int:
+    """The advisory lock that appends to the log hold one after the other."""
+    return zlib.crc32(f"{schema}.{TABLE}".encode())
+
+
 class Recorder(PostgresApplicationRecorder):
     """Appends with a time of recording, checks of claims and a saved answer in one transaction."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
-        super().__init__(datastore, events_table_name="stored_events")
+        super().__init__(datastore, events_table_name=TABLE)
         table = SQL("{}.{}").format(
             Identifier(datastore.schema), Identifier(self.events_table_name)
         )
-        key = zlib.crc32(f"{datastore.schema}.{self.events_table_name}".encode())
+        key = append_lock(datastore.schema)
         self.lock_table_statements = [
             SQL("SET LOCAL lock_timeout = {}").format(Literal(f"{datastore.lock_timeout}s")),
             SQL("SELECT pg_advisory_xact_lock({})").format(Literal(key)),

@@ -8,6 +8,9 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+ALARM_CODE = 3
+"""With it the processors end when the log does not agree with its signed heads."""
+
 
 class Settings(BaseSettings):
     """From the environment, each with the prefix COMPUTE_ (for example COMPUTE_DATABASE_URL)."""
@@ -16,6 +19,8 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     """A Postgres DSN; empty only where `infra.local` starts the embedded server."""
+    owner_url: str = ""
+    """A DSN of the role that owns the tables, for migrations; the services do without it."""
     kafka: str = ""
     """Kafka's host:port, or several separated by commas; without it, no Kafka."""
     kafka_security: Literal["plaintext", "sasl_ssl"] = "plaintext"
@@ -47,3 +52,7 @@ class Settings(BaseSettings):
     lease_ttl_ms: int = 20_000
     log_cap_bytes: int = 64 << 20
     """The most that is kept of what one seat prints."""
+    witness: Path | None = None
+    """The folder that witnesses the log: signing key and signed tree heads; without it, none."""
+    witness_seconds: float = 10.0
+    """Between two signed heads, if the log grew."""

@@ -12,6 +12,8 @@ from eventsourcing.persistence import IntegrityError, PersistenceError
 
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
+from domain.event import Change as Change  # those who append need it with the store
+from domain.event import stream_of as stream_of
 from infra.codec import FAULTS, UnknownEvent, from_stored, poison, to_stored
 from infra.commits import GroupCommit
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
@@ -31,16 +33,6 @@ class KeyTaken(Conflict):
 
 
 @dataclass(frozen=True)
-class Change:
-    """Events for one stream, the version they follow, and who caused them."""
-
-    stream: StreamId
-    version: int
-    events: Sequence[Event]
-    meta: Meta
-
-
-@dataclass(frozen=True)
 class Saved:
     """A saved answer to a keyed command."""
 
@@ -48,11 +40,6 @@ class Saved:
     status: int
     response: bytes
     position: int
-
-
-def stream_of(kind: str, name: str) -> StreamId:
-    """The stream of an aggregate, for example `job/job-01...`."""
-    return StreamId(f"{kind}/{name}")
 
 
 class Log(ABC):

@@ -1,8 +1,9 @@
 """`python -m processors [NAME...]`: all processes, or those named.
 
-They are projector, scheduler, timers, rebuilder and relay, the last among all only where
-COMPUTE_KAFKA is set. Each runs in a thread of its own and is started anew, from the log, when it
-fails. The settings are those of `infra.settings`, from the environment.
+They are projector, scheduler, timers, rebuilder, relay and witness; among all, the relay only
+where COMPUTE_KAFKA is set and the witness only where COMPUTE_WITNESS is. Each runs in a thread of
+its own and is started anew, from the log, when it fails; an alarm of the witness ends all of them
+with exit code 3. The settings are those of `infra.settings`, from the environment.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.logging import configure
-from infra.settings import Settings
+from infra.settings import ALARM_CODE, Settings
+from infra.snapshots import Snapshots
 from infra.store import Store
 from processors import projector, rebuilder, scheduler, timers
+from processors.alarm import TamperAlarm
 from processors.lanes import Lanes
 from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
@@ -79,7 +82,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now, ward).run()
+                kept = Snapshots(dsn)
+                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept).run()
     finally:
         stream.close()
         connection.close()
@@ -133,13 +137,37 @@ def run_relay(settings: Settings) -> None:
         store.close()
 
 
+def run_witness(settings: Settings) -> None:
+    """Lead the witness until something fails or another leads; TamperAlarm for good."""
+    from infra.heads import Folder  # here: where nothing is signed, no cryptography is loaded
+    from processors.witness import ROLE, Witness
+
+    assert settings.witness is not None, "main looked"
+    dsn = settings.database_url
+    store, connection, bell = Store(dsn), projector.connect(dsn), Bell(dsn)
+    try:
+        with lead(dsn, store, ROLE) as epoch:
+            if epoch is not None:
+                folder = Folder(settings.witness)
+                Witness(
+                    connection, folder, settings.cell, epoch, bell, store.now,
+                    settings.witness_seconds,
+                ).run()  # fmt: skip
+    finally:
+        bell.close()
+        connection.close()
+        store.close()
+
+
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "projector": run_projector,
     "scheduler": run_scheduler,
     "timers": run_timers,
     "rebuilder": run_rebuilder,
     "relay": run_relay,
+    "witness": run_witness,
 }
+_alarmed = threading.Event()
 
 
 def supervise(name: str, settings: Settings) -> None:
@@ -150,6 +178,10 @@ def supervise(name: str, settings: Settings) -> None:
         try:
             PROCESSES[name](settings)
             pause = RETRY_SECONDS
+        except TamperAlarm as alarm:
+            log.critical("%s: ALARM: %s", name, alarm)
+            _alarmed.set()
+            return
         except StaleWriter:
             log.warning("%s: another leader took over", name)
         except Refusal as refusal:
@@ -180,14 +212,18 @@ def main(names: list[str]) -> None:
     settings = Settings()
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
-    names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
+    wanted = {"relay": bool(settings.kafka), "witness": settings.witness is not None}
+    names = names or [name for name in PROCESSES if wanted.get(name, True)]
+    if "witness" in names and settings.witness is None:
+        sys.exit("set COMPUTE_WITNESS to a folder for the signing key and the signed tree heads")
     secured = settings.kafka_security != "plaintext"
     if "relay" in names or settings.follow == "kafka" or secured:
         _check_kafka(settings)
     for name in names:
         threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()
     log.info("running: %s", ", ".join(names))
-    threading.Event().wait()
+    _alarmed.wait()
+    sys.exit(ALARM_CODE)
 
 
 if __name__ == "__main__":

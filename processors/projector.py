@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -16,7 +16,8 @@ from infra.failpoint import failpoint
 from processors.isolate import Isolated, is_poison
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
-from projections.view import Key, View
+from projections.fold import fold
+from projections.view import View
 
 BATCH = 1000
 CHANNEL = "views"
@@ -117,27 +118,6 @@ class Projector:
 
 def project(connection: Connection, view: View[Any], events: Sequence[Recorded]) -> None:
     """Fold events into one view: read the rows they touch, fold in memory, write what changed."""
-    touched: list[tuple[Recorded, list[Key]]] = [(r, list(view.touches(r))) for r in events]
-    keys = {key for _, some in touched for key in some}
-    if not keys:
-        return
-    before = view.load(connection, sorted(keys))
-    rows = dict(before)
-    for recorded, some in touched:
-        fold_event(view, rows, some, recorded)
-    changed = [row for key, row in rows.items() if before.get(key) != row]
-    gone = [key for key in before if key not in rows]
-    if changed:
-        view.save(connection, changed)
-    if gone:
-        view.remove(connection, gone)
-
-
-def fold_event(view: View[Any], rows: dict[Key, Any], keys: Iterable[Key], event: Recorded) -> None:
-    """Bring the rows of these keys forward by one event."""
-    for key in keys:
-        row = view.fold(rows.get(key), key, event)
-        if row is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = row
+    mine = [recorded for recorded in events if recorded.event.__class__ in view.on]
+    if mine:
+        view.write(connection, fold(view, mine, lambda keys: view.load(connection, keys)))

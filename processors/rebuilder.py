@@ -14,6 +14,7 @@ from processors.isolate import Isolated
 from processors.projector import BATCH, CHANNEL, Connection, project
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
+from projections.tables import drop
 from projections.view import View
 
 POLL_SECONDS = 0.5
@@ -85,7 +86,8 @@ class Rebuilder:
     def _advance(self, view: View[Any], position: int, retry: bool) -> None:
         new = beside(view)
         if position == 0:
-            self._execute(f"DROP TABLE IF EXISTS {new.table()}", *new.ddl(new.table()))
+            drop(self._connection, new)
+            self._execute(*new.ddl())
             quarantine.forget(self._connection, new.name)
         isolated = Isolated(self._connection, [new], project, {new.name: view.name})
         start, position = position, self._fold(isolated, new, position)
@@ -119,14 +121,13 @@ class Rebuilder:
         live = self._live(view, " FOR UPDATE")
         while position < live:
             position = self._fold(isolated, new, position)
-        old, table = view.table(), new.table()
-        names = ["pkey", *(f"{number}_idx" for number in range(len(view.indexes)))]
-        self._execute(
-            f"DROP TABLE {old}",
-            f"ALTER TABLE {table} RENAME TO {old}",
-            *(f"ALTER INDEX {table}_{name} RENAME TO {old}_{name}" for name in names),
-            f"NOTIFY {CHANNEL}",
-        )
+        for (old, _), (table, names) in zip(view.tables(), new.tables(), strict=True):
+            self._execute(
+                f"DROP TABLE {old}",
+                f"ALTER TABLE {table} RENAME TO {old}",
+                *(f"ALTER INDEX {table}_{name} RENAME TO {old}_{name}" for name in names),
+            )
+        self._execute(f"NOTIFY {CHANNEL}")
         self._connection.execute(
             "UPDATE view_positions SET position = %s WHERE view = %s", (position, view.name)
         )
@@ -148,7 +149,7 @@ class Rebuilder:
     def _give_up(self, name: str, error: str) -> None:
         with self._connection.transaction():
             new = beside(self._views[name])
-            self._execute(f"DROP TABLE IF EXISTS {new.table()}")
+            drop(self._connection, new)
             quarantine.forget(self._connection, new.name)
             self._connection.execute(
                 "UPDATE view_rebuilds SET error = %s WHERE view = %s", (error[:500], name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
 
 from infra.failpoint import failpoint
 from infra.outbox import Anchor, Outbox
 from infra.recorder import Epoch
 from infra.topic import Topic
+from processors.stream import Hint
 
 ROLE = "relay"
 BATCH = 2000
@@ -17,13 +17,6 @@ CHECK_SECONDS = 5.0
 """How often it looks whether the topic still holds what it relayed."""
 
 log = logging.getLogger(__name__)
-
-
-class Hint(Protocol):
-    """What rings when the log may have grown."""
-
-    def wait(self, seconds: float) -> None:
-        """Return when it rang, at the latest after the time."""
 
 
 class Relay:

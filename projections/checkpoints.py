@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-
-from psycopg import Connection
 
 from domain.checkpoint.events import Committed
 from domain.event import Recorded
-from projections.view import Key, View
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class CheckpointRow:
+class CheckpointRow(Row, frozen=True, kw_only=True):
     """A complete checkpoint of one rank; sizes in bytes, time in microseconds."""
 
     job: str
@@ -27,12 +22,11 @@ class CheckpointRow:
     bytes: int
     new_bytes: int
     committed_at: int
-    position: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, Committed):
-        yield (recorded.event.job, recorded.event.number)
+    event = recorded.event
+    return [(event.job, event.number)] if isinstance(event, Committed) else []
 
 
 def _fold(row: CheckpointRow | None, _key: Key, recorded: Recorded) -> CheckpointRow | None:
@@ -58,16 +52,18 @@ VIEW = View(
     name="checkpoints",
     row=CheckpointRow,
     key=("job", "number"),
+    on=kinds(Committed),
+    begins=kinds(Committed),
     touches=_touches,
     fold=_fold,
     indexes=("(job, rank, number DESC)",),
 )
 
 
-def find(connection: Connection[dict[str, Any]], job: str, limit: int) -> list[CheckpointRow]:
-    """A job's checkpoints, newest first."""
+def find(connection: Reader, job: str, limit: int, at: int | None = None) -> list[CheckpointRow]:
+    """A job's checkpoints, newest first, or as they were at a position."""
     records = connection.execute(
-        "SELECT * FROM view_checkpoints WHERE job = %s ORDER BY number DESC LIMIT %s",
+        f"SELECT * FROM {VIEW.at_key(at)} v WHERE job = %s ORDER BY number DESC LIMIT %s".encode(),
         (job, limit),
     ).fetchall()
     return [VIEW.read(record) for record in records]

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from psycopg import Connection
 
 from domain.event import Recorded
 from domain.policy.events import PriceList, PricesSet
 from domain.values.quantity import GIB
 from domain.values.time import HOUR
-from projections.usage import CUT, GroupBy, Window
-from projections.view import Key, View
+from projections.usage import GroupBy, Window, cut
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class PriceRow:
+class PriceRow(Row, frozen=True, kw_only=True):
     """A price list and when it began to hold (microseconds); the next one ends it."""
 
-    position: int
     began: int
     prices: PriceList
     gpus: dict[str, int]  # model to micro-units an hour
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, PricesSet):
-        yield (recorded.position,)
+    return [(recorded.position,)] if isinstance(recorded.event, PricesSet) else []
 
 
 def _fold(row: PriceRow | None, _key: Key, recorded: Recorded) -> PriceRow | None:
@@ -36,10 +30,20 @@ def _fold(row: PriceRow | None, _key: Key, recorded: Recorded) -> PriceRow | Non
         return row
     prices = recorded.event.prices
     gpus = {price.model: price.micro_per_hour for price in prices.gpus}
-    return PriceRow(recorded.position, recorded.recorded_at, prices, gpus)
+    return PriceRow(
+        position=recorded.position, began=recorded.recorded_at, prices=prices, gpus=gpus
+    )
 
 
-VIEW = View(name="prices", row=PriceRow, key=("position",), touches=_touches, fold=_fold)
+VIEW = View(
+    name="prices",
+    row=PriceRow,
+    key=("position",),
+    on=kinds(PricesSet),
+    begins=kinds(PricesSet),
+    touches=_touches,
+    fold=_fold,
+)
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,20 @@ def _charge(price: str, amount: str, unit: int) -> str:
     return f"sum(div({doubled} + {unit * HOUR}, {2 * unit * HOUR}))"
 
 
-_LINES = f"""
+def _lines(at: int | None) -> str:
+    return f"""
     SELECT cut.*, p.prices, p.gpus,
            least(cut_ended, coalesce(p.until, cut_ended)) - greatest(cut_began, p.began_at) AS us
-    FROM ({CUT}) cut
+    FROM ({cut(at)}) cut
     JOIN (SELECT prices, gpus, began AS began_at, lead(began) OVER (ORDER BY position) AS until
-          FROM view_prices) p
+          FROM {VIEW.at(at)} v) p
       ON p.began_at < cut_ended AND (p.until IS NULL OR p.until > cut_began)
-"""  # noqa: S608  # constants of ours
+"""
 
 
-def sums(connection: Connection[dict[str, Any]], window: Window, group_by: GroupBy) -> list[Cost]:
+def sums(
+    connection: Reader, window: Window, group_by: GroupBy, at: int | None = None
+) -> list[Cost]:
     """What was held in the window costs, by project, user or job.
 
     Time before the first price list costs nothing.
@@ -81,16 +88,17 @@ def sums(connection: Connection[dict[str, Any]], window: Window, group_by: Group
     memory = _charge("prices->>'memory_gib_micro'", "memory_bytes", GIB)
     gpu = _charge("coalesce(gpus->>gpu_model, prices->>'gpu_micro')", "gpu_milli", 1000)
     records = connection.execute(
-        f'SELECT "{group_by.value}" AS key, {cpu} AS cpu, {memory} AS memory, {gpu} AS gpu'  # noqa: S608  # a member of GroupBy and constants
-        f" FROM ({_LINES}) lines GROUP BY 1 ORDER BY 1",
+        f'SELECT "{group_by.value}" AS key, {cpu} AS cpu, {memory} AS memory, {gpu} AS gpu'
+        f" FROM ({_lines(at)}) lines GROUP BY 1 ORDER BY 1".encode(),
         window.arguments(),
     ).fetchall()
     return [Cost(r["key"], int(r["cpu"]), int(r["memory"]), int(r["gpu"])) for r in records]
 
 
-def currency(connection: Connection[dict[str, Any]]) -> str:
+def currency(connection: Reader, at: int | None = None) -> str:
     """The currency of the newest price list, empty when there is none."""
     record = connection.execute(
-        "SELECT prices->>'currency' AS currency FROM view_prices ORDER BY position DESC LIMIT 1"
+        f"SELECT prices->>'currency' AS currency FROM {VIEW.at(at)} v"
+        " ORDER BY position DESC LIMIT 1".encode()
     ).fetchone()
     return str(record["currency"]) if record else ""

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
+from domain.allocation.seat import Outcome, Seat
 from domain.event import Recorded
 from domain.job import events as e
-from domain.job.events import JobEvent
+from domain.job.events import JobEvent, StopCause
 from domain.job.job import Job, evolve, limit_at
-from domain.job.transitions import ENDED
-from projections.view import Key, View
+from domain.job.spec import JobSpec
+from domain.job.transitions import ENDED, Phase
+from domain.scheduling.reason import WaitReason
+from domain.values.ids import AllocationId, JobId
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class JobRow:
-    """A job; times in microseconds. `state` is the aggregate, the rest is for asking."""
+class JobRow(Row, frozen=True, kw_only=True, dict=True):
+    """A job; times in microseconds. `stop_deadline` is what a timer waits for: None after it."""
 
-    id: str
+    id: JobId
     project: str
     user: str
     name: str
-    phase: str
+    phase: Phase
     priority: int
     submitted_at: int
     ended_at: int | None
@@ -33,67 +36,101 @@ class JobRow:
     stop_deadline: int | None
     limit_at: int | None
     preemptions: int
-    outcome: str | None
+    outcome: Outcome | None
     exit_code: int | None
     detail: str
-    state: Job
-    position: int
     version: int
+    queued_since: int
+    attempt: int
+    failures: int
+    allocation: AllocationId | None
+    seats: tuple[Seat, ...] | None
+    started_at: int | None
+    stop_cause: StopCause | None
+    stop_by: int | None
+    preemptor: JobId | None
+    grace_expired: bool
+    waiting: WaitReason | None
+    spec: JobSpec
+
+    @cached_property
+    def state(self) -> Job:
+        """The aggregate."""
+        return Job(
+            self.id,
+            self.spec,
+            self.user,
+            self.phase,
+            self.priority,
+            self.queued_since,
+            self.attempt,
+            self.failures,
+            self.allocation,
+            self.seats or (),
+            self.started_at,
+            self.due_at,
+            self.stop_cause,
+            self.stop_by,
+            self.preemptor,
+            self.grace_expired,
+            self.waiting,
+        )
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, JobEvent):
-        yield (recorded.stream.partition("/")[2],)
+    if not isinstance(recorded.event, JobEvent):
+        return []
+    return [(recorded.stream.partition("/")[2],)]
 
 
 def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
     event: Any = recorded.event
     state = evolve(row.state if row else None, event)
-    if row is None:
-        row = JobRow(
-            id=state.id,
-            project=state.spec.project,
-            user=state.submitted_by,
-            name=state.spec.name,
-            phase=state.phase,
-            priority=state.priority,
-            submitted_at=recorded.recorded_at,
-            ended_at=None,
-            due_at=None,
-            stop_deadline=None,
-            limit_at=None,
-            preemptions=0,
-            outcome=None,
-            exit_code=None,
-            detail="",
-            state=state,
-            position=0,
-            version=0,
-        )
-    if isinstance(event, e.AttemptEnded):
-        row = replace(row, outcome=event.outcome, exit_code=event.exit_code, detail=event.detail)
-    if isinstance(event, e.PreemptionRequested):
-        row = replace(row, preemptions=row.preemptions + 1)
-    return replace(
-        row,
+    ended = event if isinstance(event, e.AttemptEnded) else row
+    new = JobRow(
+        position=recorded.position,
+        id=state.id,
+        project=state.spec.project,
+        user=state.submitted_by,
+        name=state.spec.name,
         phase=state.phase,
         priority=state.priority,
+        submitted_at=row.submitted_at if row else recorded.recorded_at,
         ended_at=recorded.recorded_at if state.phase in ENDED else None,
         due_at=state.due_at,
         stop_deadline=None if state.grace_expired else state.stop_deadline,
         limit_at=limit_at(state),
-        state=state,
-        position=recorded.position,
+        preemptions=(row.preemptions if row else 0) + isinstance(event, e.PreemptionRequested),
+        outcome=ended.outcome if ended else None,
+        exit_code=ended.exit_code if ended else None,
+        detail=ended.detail if ended else "",
         version=recorded.version,
+        queued_since=state.queued_since,
+        attempt=state.attempt,
+        failures=state.failures,
+        allocation=state.allocation,
+        seats=state.seats or None,
+        started_at=state.started_at,
+        stop_cause=state.stop_cause,
+        stop_by=state.stop_deadline,
+        preemptor=state.preemptor,
+        grace_expired=state.grace_expired,
+        waiting=state.waiting,
+        spec=state.spec,
     )
+    new.__dict__["state"] = state  # known: need not be put together again
+    return new
 
 
 VIEW = View(
     name="jobs",
     row=JobRow,
     key=("id",),
+    on=kinds(JobEvent),
+    begins=kinds(e.Submitted),
     touches=_touches,
     fold=_fold,
+    constant=("spec",),
     indexes=(
         "(submitted_at DESC, id DESC)",
         "(project, submitted_at DESC, id DESC)",
@@ -101,14 +138,17 @@ VIEW = View(
         "(stop_deadline) WHERE stop_deadline IS NOT NULL",
         "(limit_at) WHERE limit_at IS NOT NULL",
     ),
+    past_indexes=("(id)",),
 )
+_SPEC = ", (SELECT spec FROM view_jobs now WHERE now.id = v.id) AS spec"
 
-Reader = Connection[dict[str, Any]]
 
-
-def get(connection: Reader, job: str) -> JobRow | None:
-    """One job by id."""
-    record = connection.execute("SELECT * FROM view_jobs WHERE id = %s", (job,)).fetchone()
+def get(connection: Reader, job: str, at: int | None = None) -> JobRow | None:
+    """One job by id, as it is or as it was at a position."""
+    record = connection.execute(
+        f"SELECT v.*{'' if at is None else _SPEC} FROM {VIEW.at_key(at)} v WHERE id = %s".encode(),
+        (job,),
+    ).fetchone()
     return VIEW.read(record) if record else None
 
 
@@ -123,28 +163,31 @@ class Filter:
 
 
 def find(
-    connection: Reader, which: Filter, before: tuple[int, str] | None, limit: int
+    connection: Reader,
+    which: Filter,
+    before: tuple[int, str] | None,
+    limit: int,
+    at: int | None = None,
 ) -> list[JobRow]:
     """Jobs, newest first, submitted before the (submitted_at, id) cursor."""
-    conditions = [SQL("true")]
+    conditions = ["true"]
     arguments: dict[str, Any] = {"limit": limit}
     for column, value in (("project", which.projects), ("phase", which.phases)):
         if value is not None:
-            conditions.append(SQL(f"{column} = ANY(%({column})s)"))
+            conditions.append(f"{column} = ANY(%({column})s)")
             arguments[column] = list(value)
     for column, text in (("user", which.user), ("name", which.name)):
         if text is not None:
-            conditions.append(SQL(f'"{column}" = %({column})s'))
+            conditions.append(f'"{column}" = %({column})s')
             arguments[column] = text
     if before is not None:
-        conditions.append(SQL("(submitted_at, id) < (%(at)s, %(id)s)"))
+        conditions.append("(submitted_at, id) < (%(at)s, %(id)s)")
         arguments.update(at=before[0], id=before[1])
-    records = connection.execute(
-        SQL(
-            "SELECT * FROM view_jobs WHERE {} ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
-        ).format(SQL(" AND ").join(conditions)),
-        arguments,
-    ).fetchall()
+    query = (
+        f"SELECT v.*{'' if at is None else _SPEC} FROM {VIEW.at(at)} v"
+        f" WHERE {' AND '.join(conditions)} ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
+    )
+    records = connection.execute(query.encode(), arguments).fetchall()
     return [VIEW.read(record) for record in records]
 
 

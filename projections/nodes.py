@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg import Connection
+from msgspec.structs import replace
 
-from domain.allocation.events import Granted, Released
 from domain.event import Recorded
 from domain.node import events as e
 from domain.node.node import pool_of
 from domain.values.resources import NOTHING, Resources
-from projections.view import Key, View
+from projections import seats
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class NodeRow:
-    """A node; `seats` are the allocations holding it: allocation id to job id."""
+class NodeRow(Row, frozen=True, kw_only=True):
+    """A node; what is in use of it is in the seats."""
 
     id: str
     pool: str
@@ -27,26 +26,20 @@ class NodeRow:
     draining: bool
     cordon_reason: str
     offer: e.Registered
-    allocated: Resources
-    devices: dict[str, str]  # device id to the job that holds it
-    seats: dict[str, str]
-    position: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    match recorded.event:
-        case Granted(seats=seats) | Released(seats=seats):
-            return {(seat.node,) for seat in seats}
-        case e.Registered() | e.Lost() | e.Cordoned() | e.Uncordoned():
-            return {(recorded.stream.partition("/")[2],)}
-    return ()
+    if not isinstance(recorded.event, e.NodeEvent):
+        return []
+    return [(recorded.stream.partition("/")[2],)]
 
 
 def _fold(row: NodeRow | None, _key: Key, recorded: Recorded) -> NodeRow | None:
-    event = recorded.event
+    event, position = recorded.event, recorded.position
     if isinstance(event, e.Registered):
         if row is None:
             return NodeRow(
+                position=position,
                 id=event.node,
                 pool=pool_of(event),
                 alive=True,
@@ -54,60 +47,82 @@ def _fold(row: NodeRow | None, _key: Key, recorded: Recorded) -> NodeRow | None:
                 draining=False,
                 cordon_reason="",
                 offer=event,
-                allocated=NOTHING,
-                devices={},
-                seats={},
-                position=recorded.position,
             )
-        return replace(
-            row, offer=event, alive=True, pool=pool_of(event), position=recorded.position
-        )
+        return replace(row, position=position, offer=event, alive=True, pool=pool_of(event))
     assert row is not None, "a node is registered before anything else happens to it"
-    row = replace(row, position=recorded.position)
     match event:
         case e.Lost():
-            return replace(row, alive=False)
+            return replace(row, position=position, alive=False)
         case e.Cordoned(reason=reason, drain=drain):
-            return replace(row, cordoned=True, draining=drain, cordon_reason=reason)
+            return replace(
+                row, position=position, cordoned=True, draining=drain, cordon_reason=reason
+            )
         case e.Uncordoned():
-            return replace(row, cordoned=False, draining=False, cordon_reason="")
-        case Granted(allocation=allocation, job=job, seats=seats, per_seat=per_seat):
-            own = [seat for seat in seats if seat.node == row.id]
-            return replace(
-                row,
-                allocated=row.allocated + per_seat * len(own),
-                devices=row.devices | {device: job for seat in own for device in seat.devices},
-                seats=row.seats | {allocation: job},
-            )
-        case Released(allocation=allocation, seats=seats, per_seat=per_seat):
-            own = [seat for seat in seats if seat.node == row.id]
-            freed = {device for seat in own for device in seat.devices}
-            return replace(
-                row,
-                allocated=row.allocated - per_seat * len(own),
-                devices={d: job for d, job in row.devices.items() if d not in freed},
-                seats={a: job for a, job in row.seats.items() if a != allocation},
-            )
+            return replace(row, position=position, cordoned=False, draining=False, cordon_reason="")
     return row
 
 
 VIEW = View(
-    name="nodes", row=NodeRow, key=("id",), touches=_touches, fold=_fold, indexes=("(pool)",)
+    name="nodes",
+    row=NodeRow,
+    key=("id",),
+    on=kinds(e.NodeEvent),
+    touches=_touches,
+    fold=_fold,
+    indexes=("(pool)",),
 )
 
-Reader = Connection[dict[str, Any]]
+
+@dataclass(frozen=True)
+class Node:
+    """A node and what is held of it: devices and allocations, each to the job that holds it."""
+
+    row: NodeRow
+    allocated: Resources
+    devices: dict[str, str]
+    seats: dict[str, str]
 
 
-def find(connection: Reader) -> list[NodeRow]:
-    """Every node, by name."""
-    records = connection.execute("SELECT * FROM view_nodes ORDER BY id").fetchall()
-    return [VIEW.read(record) for record in records]
+def find(connection: Reader, at: int | None = None) -> list[Node]:
+    """Every node, by name, as they are or as they were at a position."""
+    return _nodes(connection, None, at)
 
 
-def get(connection: Reader, node: str) -> NodeRow | None:
+def get(connection: Reader, node: str, at: int | None = None) -> Node | None:
     """One node by name."""
-    record = connection.execute("SELECT * FROM view_nodes WHERE id = %s", (node,)).fetchone()
-    return VIEW.read(record) if record else None
+    found = _nodes(connection, node, at)
+    return found[0] if found else None
+
+
+_SUMS = ", ".join(
+    f"sum({name})::bigint AS {name}"
+    for name in ("cpu_milli", "memory_bytes", "gpu_milli", "storage_bytes", "network_mbps")
+)
+
+
+def _nodes(connection: Reader, node: str | None, at: int | None) -> list[Node]:
+    """One statement, so that nodes and seats are of the same moment."""
+    query = f"""
+        SELECT v.*, row_to_json(h) AS held FROM {VIEW.at(at)} v LEFT JOIN (
+            SELECT node, {_SUMS}, json_agg(json_build_array(allocation, job, devices)) AS seats
+            FROM {seats.VIEW.at(at)} s WHERE %(node)s::text IS NULL OR node = %(node)s GROUP BY node
+        ) h ON h.node = v.id
+        WHERE %(node)s::text IS NULL OR v.id = %(node)s ORDER BY v.id
+    """
+    records = connection.execute(query.encode(), {"node": node}).fetchall()
+    return [_node(record) for record in records]
+
+
+def _node(record: dict[str, Any]) -> Node:
+    held = record.pop("held") or {}
+    seats_held = held.pop("seats", [])
+    held.pop("node", None)
+    return Node(
+        row=VIEW.read(record),
+        allocated=Resources(**held),
+        devices={device: job for _, job, devices in seats_held for device in devices},
+        seats={allocation: job for allocation, job, _ in seats_held},
+    )
 
 
 @dataclass
@@ -122,15 +137,16 @@ class Pool:
     gpu_models: set[str] = field(default_factory=set)
 
 
-def pools(connection: Reader) -> list[Pool]:
+def pools(connection: Reader, at: int | None = None) -> list[Pool]:
     """Every pool, by name."""
     found: dict[str, Pool] = {}
-    for node in find(connection):
-        pool = found.setdefault(node.pool, Pool(node.pool))
+    for node in find(connection, at):
+        row = node.row
+        pool = found.setdefault(row.pool, Pool(row.pool))
         pool.nodes += 1
-        pool.gpu_models |= {device.model for device in node.offer.devices}
-        if node.alive:
+        pool.gpu_models |= {device.model for device in row.offer.devices}
+        if row.alive:
             pool.alive += 1
-            pool.capacity += node.offer.capacity
+            pool.capacity += row.offer.capacity
             pool.allocated += node.allocated
     return [found[name] for name in sorted(found)]

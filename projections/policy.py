@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
-
-from psycopg import Connection
 
 from domain.event import Recorded
 from domain.policy.events import PolicyEvent
 from domain.policy.policy import Policy, evolve
-from projections.view import Key, View
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class PolicyRow:
+class PolicyRow(Row, frozen=True, kw_only=True):
     """The cell's one policy."""
 
     cell: str
     state: Policy
-    position: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, PolicyEvent):
-        yield ("cell",)
+    return [("cell",)] if isinstance(recorded.event, PolicyEvent) else []
 
 
 def _fold(row: PolicyRow | None, _key: Key, recorded: Recorded) -> PolicyRow:
     event: Any = recorded.event
-    return PolicyRow("cell", evolve(row.state if row else Policy(), event), recorded.position)
+    state = evolve(row.state if row else Policy(), event)
+    return PolicyRow(position=recorded.position, cell="cell", state=state)
 
 
-VIEW = View(name="policy", row=PolicyRow, key=("cell",), touches=_touches, fold=_fold)
+VIEW = View(
+    name="policy",
+    row=PolicyRow,
+    key=("cell",),
+    on=kinds(PolicyEvent),
+    touches=_touches,
+    fold=_fold,
+)
 
 
-def get(connection: Connection[dict[str, Any]]) -> Policy:
-    """The policy in force."""
-    record = connection.execute("SELECT * FROM view_policy").fetchone()
+def get(connection: Reader, at: int | None = None) -> Policy:
+    """The policy in force, now or at a position."""
+    record = connection.execute(f"SELECT * FROM {VIEW.at(at)} v".encode()).fetchone()
     return VIEW.read(record).state if record else Policy()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import msgspec
-from psycopg import Connection
+from msgspec.structs import replace
 
 from domain.allocation import events as e
 from domain.event import Recorded
 from domain.job.job import Job
-from projections.view import Key, View
+from projections import jobs
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class SeatRow:
+class SeatRow(Row, frozen=True, kw_only=True):
     """A seat that is held: for which lease session of which node, and how far it came."""
 
     allocation: str
@@ -28,7 +26,11 @@ class SeatRow:
     devices: tuple[str, ...]
     started: bool
     ended: bool
-    position: int
+    cpu_milli: int
+    memory_bytes: int
+    gpu_milli: int
+    storage_bytes: int
+    network_mbps: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
@@ -44,7 +46,7 @@ def _touches(recorded: Recorded) -> Iterable[Key]:
 def _fold(row: SeatRow | None, key: Key, recorded: Recorded) -> SeatRow | None:
     event = recorded.event
     if isinstance(event, e.Granted):
-        rank = int(key[1])
+        rank, each = int(key[1]), event.per_seat
         return SeatRow(
             allocation=event.allocation,
             rank=rank,
@@ -55,6 +57,11 @@ def _fold(row: SeatRow | None, key: Key, recorded: Recorded) -> SeatRow | None:
             devices=event.seats[rank].devices,
             started=False,
             ended=False,
+            cpu_milli=each.cpu_milli,
+            memory_bytes=each.memory_bytes,
+            gpu_milli=each.gpu_milli,
+            storage_bytes=each.storage_bytes,
+            network_mbps=each.network_mbps,
             position=recorded.position,
         )
     if row is None or isinstance(event, e.Released):
@@ -68,12 +75,12 @@ VIEW = View(
     name="seats",
     row=SeatRow,
     key=("allocation", "rank"),
+    on=kinds(e.AllocationEvent),
+    begins=kinds(e.Granted),
     touches=_touches,
     fold=_fold,
     indexes=("(node) WHERE NOT ended",),
 )
-
-Reader = Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Order:
 def orders(connection: Reader, node: str, session: str) -> list[Order]:
     """The seats this session of the node holds and has not ended, in order of their grant."""
     records = connection.execute(
-        "SELECT s.*, j.state AS job_state, ("
+        "SELECT s.*, to_jsonb(j) AS of_job, ("
         "  SELECT c.digest FROM view_checkpoints c WHERE c.job = s.job AND c.rank = s.rank"
         "  ORDER BY c.number DESC LIMIT 1) AS restore"
         " FROM view_seats s JOIN view_jobs j ON j.id = s.job"
@@ -99,7 +106,7 @@ def orders(connection: Reader, node: str, session: str) -> list[Order]:
     return [
         Order(
             restore=record.pop("restore"),
-            job=msgspec.convert(record.pop("job_state"), Job),
+            job=jobs.VIEW.read(record.pop("of_job")).state,
             seat=VIEW.read(record),
         )
         for record in records

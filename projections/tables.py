@@ -27,12 +27,18 @@ def prepare(connection: Connection[dict[str, Any]], views: Sequence[View[Any]] =
 
 
 def _begin(connection: Connection[dict[str, Any]], view: View[Any]) -> None:
-    connection.execute(f"DROP TABLE IF EXISTS {view.table()}".encode())
+    drop(connection, view)
     connection.execute("DELETE FROM quarantine WHERE consumer = %s", (view.name,))
-    for statement in view.ddl(view.table()):
+    for statement in view.ddl():
         connection.execute(statement.encode())
     connection.execute(
         "INSERT INTO view_positions (view, position, layout) VALUES (%s, 0, %s)"
         " ON CONFLICT (view) DO UPDATE SET position = 0, layout = excluded.layout",
         (view.name, view.layout),
     )
+
+
+def drop(connection: Connection[dict[str, Any]], view: View[Any]) -> None:
+    """Take a view's tables away, where they are."""
+    for table, _ in view.tables():
+        connection.execute(f"DROP TABLE IF EXISTS {table}".encode())

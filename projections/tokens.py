@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
 
-from psycopg import Connection
+from msgspec.structs import replace
 
 from domain.event import Recorded
 from domain.token.events import Issued, Revoked
-from projections.view import Key, View
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class TokenRow:
+class TokenRow(Row, frozen=True, kw_only=True):
     """A token by its digest; times in microseconds."""
 
     id: str
@@ -23,12 +20,12 @@ class TokenRow:
     issued: Issued
     issued_at: int
     revoked_at: int | None
-    position: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, Issued | Revoked):
-        yield (recorded.stream.partition("/")[2],)
+    if not isinstance(recorded.event, Issued | Revoked):
+        return []
+    return [(recorded.stream.partition("/")[2],)]
 
 
 def _fold(row: TokenRow | None, _key: Key, recorded: Recorded) -> TokenRow | None:
@@ -51,12 +48,12 @@ VIEW = View(
     name="tokens",
     row=TokenRow,
     key=("id",),
+    on=kinds(Issued, Revoked),
+    begins=kinds(Issued),
     touches=_touches,
     fold=_fold,
     indexes=("USING hash (digest)",),
 )
-
-Reader = Connection[dict[str, Any]]
 
 
 def by_digest(connection: Reader, digest: str) -> TokenRow | None:
@@ -65,7 +62,9 @@ def by_digest(connection: Reader, digest: str) -> TokenRow | None:
     return VIEW.read(record) if record else None
 
 
-def find(connection: Reader) -> list[TokenRow]:
+def find(connection: Reader, at: int | None = None) -> list[TokenRow]:
     """Every token, oldest first."""
-    records = connection.execute("SELECT * FROM view_tokens ORDER BY issued_at, id").fetchall()
+    records = connection.execute(
+        f"SELECT * FROM {VIEW.at(at)} v ORDER BY issued_at, id".encode()
+    ).fetchall()
     return [VIEW.read(record) for record in records]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from psycopg import Connection
+from msgspec.structs import replace
 
 from domain.allocation.events import Granted, Released
 from domain.event import Recorded
-from projections.view import Key, View
+from projections.view import Key, Reader, Row, View, kinds
 
 
-@dataclass(frozen=True)
-class IntervalRow:
+class IntervalRow(Row, frozen=True, kw_only=True):
     """What an attempt held, from grant to release (microseconds; None while it lasts)."""
 
     allocation: str
@@ -29,12 +28,11 @@ class IntervalRow:
     gpu_model: str
     began: int
     ended: int | None
-    position: int
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if isinstance(recorded.event, Granted | Released):
-        yield (recorded.event.allocation,)
+    event = recorded.event
+    return [(event.allocation,)] if isinstance(event, Granted | Released) else []
 
 
 def _fold(row: IntervalRow | None, _key: Key, recorded: Recorded) -> IntervalRow | None:
@@ -63,6 +61,8 @@ VIEW = View(
     name="intervals",
     row=IntervalRow,
     key=("allocation",),
+    on=kinds(Granted, Released),
+    begins=kinds(Granted),
     touches=_touches,
     fold=_fold,
     indexes=("(project, began)", "(job)", "(ended)"),
@@ -97,15 +97,16 @@ class Window:
         }
 
 
-CUT = """
+def cut(at: int | None) -> str:
+    """The intervals of a Window with their part inside it, as known at a position."""
+    return f"""
     SELECT *, greatest(began, %(since)s) AS cut_began,
            least(coalesce(ended, %(until)s), %(until)s) AS cut_ended
-    FROM view_intervals
+    FROM {VIEW.at(at)} v
     WHERE began < %(until)s AND (ended IS NULL OR ended > %(since)s)
       AND (%(all)s OR project = ANY(%(projects)s))
       AND (%(job)s::text IS NULL OR job = %(job)s)
 """
-"""The intervals of a Window with their part inside it."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,16 @@ class Usage:
     jobs: int
 
 
-def sums(connection: Connection[dict[str, Any]], window: Window, group_by: GroupBy) -> list[Usage]:
+def sums(
+    connection: Reader, window: Window, group_by: GroupBy, at: int | None = None
+) -> list[Usage]:
     """What was held in the window, by project, user or job."""
     records = connection.execute(
-        f'SELECT "{group_by.value}" AS key,'  # noqa: S608  # a member of GroupBy
+        f'SELECT "{group_by.value}" AS key,'
         " sum(cpu_milli::numeric * (cut_ended - cut_began)) AS cpu,"
         " sum(memory_bytes::numeric * (cut_ended - cut_began)) AS memory,"
         " sum(gpu_milli::numeric * (cut_ended - cut_began)) AS gpu,"
-        f" count(DISTINCT job) AS jobs FROM ({CUT}) cut GROUP BY 1 ORDER BY 1",
+        f" count(DISTINCT job) AS jobs FROM ({cut(at)}) cut GROUP BY 1 ORDER BY 1".encode(),
         window.arguments(),
     ).fetchall()
     return [

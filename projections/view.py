@@ -1,15 +1,17 @@
 """What a read model is: a row type, the keys an event touches, and a fold.
 
-The table is made from the row type, so a read model is one file without SQL for writing. The
-projector (`processors/projector.py`) keeps rows and position in one transaction.
+The tables are made from the row type, so a read model is one file without SQL for writing. Beside
+the table of rows as they are stands one of rows as they were: a row's version is closed when an
+event replaces it. Both are written in one transaction with the position
+(`processors/projector.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -17,41 +19,86 @@ import msgspec
 from psycopg import Connection
 from psycopg.sql import SQL, Composed, Identifier
 
-from domain.event import Recorded
+from domain.event import Event, Recorded
+from projections.copying import copy_in
+from projections.past import by_key, history_ddl, span_of, stab
 
-Row = TypeVar("Row")
+R = TypeVar("R", bound="Row")
 Key = tuple[str | int, ...]
+Reader = Connection[dict[str, Any]]
+Version = tuple[R, int]
+"""A version of a row that was replaced, and the position of the event that did."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A row of a read model: its fields are the columns.
+
+    Anything but str, int and bool is kept as jsonb. `position` is that of the event that made
+    this version of the row.
+    """
+
+    position: int
 
 
 @dataclass(frozen=True)
-class View(Generic[Row]):
+class Changes(Generic[R]):
+    """What events did to some rows: those before and after, and every version they replaced."""
+
+    before: Mapping[Key, R]
+    after: Mapping[Key, R]
+    closed: Sequence[Version[R]]
+
+
+@dataclass(frozen=True)
+class View(Generic[R]):
     """A read model.
 
-    `row` is a frozen dataclass whose fields are the columns (anything but str, int and bool is
-    kept as jsonb); `key` names its primary key. `touches` gives the keys of the rows an event
-    changes; `fold` gives such a row after the event, None to have none. `version` is raised
-    when `fold` changes its meaning: the view is then rebuilt.
+    `key` names its primary key. `on` are the events it is about: `touches` gives the keys of the
+    rows such an event changes, `fold` gives such a row after the event, None to have none, the
+    same row to leave it. No row has the key yet when an event of `begins` touches it. Columns that
+    are `constant` in a row's life are left out of its history, and taken from the row. `version`
+    is raised when `fold` changes its meaning: the view is then rebuilt.
     """
 
     name: str
-    row: type[Row]
+    row: type[R]
     key: tuple[str, ...]
+    on: frozenset[type[Event]]
     touches: Callable[[Recorded], Iterable[Key]]
-    fold: Callable[[Row | None, Key, Recorded], Row | None]
+    fold: Callable[[R | None, Key, Recorded], R | None]
+    begins: frozenset[type[Event]] = frozenset()
+    constant: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    past_indexes: tuple[str, ...] = ()
     version: int = 1
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """Column name to SQL type, with NOT NULL where the field is not optional."""
         hints = get_type_hints(self.row)
-        return {f.name: _column(hints[f.name]) for f in fields(self.row)}  # type: ignore[arg-type]  # a dataclass
+        return {name: _column(hints[name]) for name in self.row.__struct_fields__}
+
+    @cached_property
+    def past_columns(self) -> dict[str, str]:
+        """The columns a closed version has, without its end."""
+        return {name: kind for name, kind in self.columns.items() if name not in self.constant}
 
     def table(self) -> str:
         return f"view_{self.name}"
 
-    def ddl(self, table: str) -> list[str]:
-        """The statements that make the table under the given name."""
+    def past_table(self) -> str:
+        """The table of versions that were replaced."""
+        return f"history_{self.name}"
+
+    def tables(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Both tables, each with the last part of the names of its indexes."""
+        rows = ("pkey", *(f"{number}_idx" for number in range(len(self.indexes))))
+        past = tuple(f"{number}_idx" for number in range(len(self.past_indexes) + 1))
+        return (self.table(), rows), (self.past_table(), past)
+
+    def ddl(self) -> list[str]:
+        """The statements that make both tables."""
+        table = self.table()
         columns = ", ".join(f'"{name}" {kind}' for name, kind in self.columns.items())
         key = ", ".join(f'"{name}"' for name in self.key)
         return [
@@ -60,68 +107,81 @@ class View(Generic[Row]):
                 f"CREATE INDEX {table}_{number}_idx ON {table} {index}"
                 for number, index in enumerate(self.indexes)
             ),
+            *history_ddl(self.past_table(), self.past_columns, self.past_indexes),
         ]
 
     @cached_property
     def layout(self) -> str:
         """A hash of columns, indexes and version: another one means rebuild."""
-        text = "\n".join([*self.ddl("t"), str(self.version)])
+        text = "\n".join([*self.ddl(), str(self.version)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def read(self, record: dict[str, Any]) -> Row:
+    def at(self, position: int | None) -> str:
+        """A table of the rows as they are, or of all as they were at a position of the log.
+
+        The latter has no constant columns.
+        """
+        if position is None:
+            return self.table()
+        return stab(self.table(), self.past_table(), self.past_columns, position)
+
+    def at_key(self, position: int | None) -> str:
+        """The same, for a question by key: quick where `past_indexes` have it."""
+        if position is None:
+            return self.table()
+        return by_key(self.table(), self.past_table(), self.past_columns, position)
+
+    def read(self, record: dict[str, Any]) -> R:
         """A row from a database record."""
         return msgspec.convert(record, self.row)
 
-    def load(self, connection: Connection[dict[str, Any]], keys: Sequence[Key]) -> dict[Key, Row]:
+    def load(self, connection: Reader, keys: Sequence[Key]) -> dict[Key, R]:
         """The rows of these keys, as far as they exist."""
         query = SQL("SELECT t.* FROM {table} t JOIN unnest({arrays}) AS k ({key}) USING ({key})")
         statement = query.format(
-            table=Identifier(self.table()), arrays=self._arrays(self.key), key=_names(self.key)
+            table=Identifier(self.table()), arrays=self._arrays(), key=_names(self.key)
         )
         columns = [list(column) for column in zip(*keys, strict=True)]
         records = connection.execute(statement, columns).fetchall()
         return {tuple(record[name] for name in self.key): self.read(record) for record in records}
 
-    def save(self, connection: Connection[dict[str, Any]], rows: Sequence[Row]) -> None:
-        """Insert or replace rows."""
-        names = tuple(self.columns)
-        statement = SQL(
-            "INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
-            " ON CONFLICT ({key}) DO UPDATE SET {updates}"
-        ).format(
-            table=Identifier(self.table()),
-            names=_names(names),
-            arrays=self._arrays(names),
-            key=_names(self.key),
-            updates=SQL(", ").join(
-                SQL("{n} = excluded.{n}").format(n=Identifier(name)) for name in names
-            ),
-        )
-        connection.execute(statement, [self._values(rows, name) for name in names])
+    def write(self, connection: Reader, changes: Changes[R]) -> None:
+        """Put rows in the place of those before, and those that were replaced into the history."""
+        before, after = changes.before, changes.after
+        old = [key for key, row in before.items() if after.get(key) is not row]
+        new = [row for key, row in after.items() if before.get(key) is not row]
+        if old:
+            self._remove(connection, old)
+        copy_in(connection, self.table(), self.columns, new)
+        ends = ((end, span_of(row.position, end)) for row, end in changes.closed)
+        past = [row for row, _ in changes.closed]
+        copy_in(connection, self.past_table(), self.past_columns, past, ends)
 
-    def remove(self, connection: Connection[dict[str, Any]], keys: Sequence[Key]) -> None:
-        """Delete rows by key."""
+    def _remove(self, connection: Reader, keys: Sequence[Key]) -> None:
         statement = SQL("DELETE FROM {table} WHERE ({key}) IN (SELECT * FROM unnest({arrays}))")
         connection.execute(
             statement.format(
-                table=Identifier(self.table()), key=_names(self.key), arrays=self._arrays(self.key)
+                table=Identifier(self.table()), key=_names(self.key), arrays=self._arrays()
             ),
             [list(column) for column in zip(*keys, strict=True)],
         )
 
-    def key_of(self, row: Row) -> Key:
-        """The key of a row."""
-        return tuple(getattr(row, name) for name in self.key)
-
-    def _arrays(self, names: Iterable[str]) -> Composed:
-        kinds = [self.columns[name].removesuffix(" NOT NULL") for name in names]
+    def _arrays(self) -> Composed:
+        kinds = [self.columns[name].removesuffix(" NOT NULL") for name in self.key]
         return SQL(", ").join(SQL("%s::" + kind + "[]") for kind in kinds)
 
-    def _values(self, rows: Sequence[Row], name: str) -> list[Any]:
-        values = [getattr(row, name) for row in rows]
-        if self.columns[name].startswith("jsonb"):
-            return [None if v is None else msgspec.json.encode(v).decode() for v in values]
-        return values
+
+def kinds(*unions: Any) -> frozenset[type[Event]]:
+    """The event classes of these classes and unions of classes."""
+    return frozenset(_classes(unions))
+
+
+def _classes(unions: Iterable[Any]) -> Iterator[type[Event]]:
+    for union in unions:
+        if isinstance(union, type):
+            yield union
+        else:
+            yield from get_args(union)
 
 
 def _names(names: Iterable[str]) -> Composed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -82,12 +82,26 @@ ORDERS: MappingProxyType[str, Order] = MappingProxyType(
 """Every order by its name."""
 
 
-class Backlog:
-    """When plain FIFO would start each job: the bound on how long the default may overtake it.
+def in_order(claims: Iterable[Claim], order: Order, now: int, *, guard: bool) -> list[Claim]:
+    """The claims by the order; with `guard` the one that came first goes before all.
 
-    A fluid FIFO that keeps `capacity` busy serves what came before first: a job is due when all
-    of that would be done. No real FIFO is earlier, for it also loses to fragmentation. What is
-    due goes first come, first served, so overtaking only reorders what FIFO makes wait anyhow.
+    Under EASY the first blocked claim holds its start: guarded, nobody is overtaken for longer
+    than until all that came before have started.
+    """
+    ordered = sorted(claims, key=lambda claim: order(claim, now))
+    if guard and ordered:
+        oldest = min(ordered, key=lambda claim: fcfs(claim, now))
+        ordered.remove(oldest)
+        ordered.insert(0, oldest)
+    return ordered
+
+
+class Backlog:
+    """From when a job may no longer be overtaken: a fluid FIFO would have done all before it.
+
+    The fluid keeps `capacity` busy and serves what came first. It is an estimate, no bound: a
+    real FIFO may start a job earlier, beside those before it, or later, for what does not fit.
+    What is due goes first come, first served.
     """
 
     def __init__(self, capacity: int) -> None:

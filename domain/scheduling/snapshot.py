@@ -21,6 +21,7 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
 from domain.scheduling.decay import Usage, half_life_us
+from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
@@ -36,6 +37,12 @@ User = tuple[str, str]
 def _usage() -> Usage:
     share = Policy().scheduler.fair_share
     return Usage(half_life_us(share.window_seconds, share.decay_milli))
+
+
+RECEIPTS = StreamId("scheduler/main")
+"""The stream of receipts; only the scheduler's leader appends to it."""
+FOLD = 1
+"""Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
 @dataclass
@@ -100,6 +107,8 @@ class Snapshot:
             return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
+        if isinstance(event, Decided):
+            self.versions[recorded.stream] = recorded.version
         return False
 
     def _job(self, recorded: Recorded, event: JobEvent) -> bool:

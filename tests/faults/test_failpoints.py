@@ -78,6 +78,6 @@ def test_killed_at_any_failpoint_it_goes_on(running: RealCell, name: str) -> Non
     assert len(set(ran)) == len(ran), "an attempt ran twice"
     assert len(ran) >= 1
     events = check_history(running.store)
-    named = [r for r in events if isinstance(r.event, Submitted) and r.event.spec.name == job]
-    assert [r.event.job for r in named] == [submitted]
+    found = [r.event for r in events if isinstance(r.event, Submitted)]
+    assert [event.job for event in found if event.spec.name == job] == [submitted]
     check_views(running.dsn, running.store)

@@ -10,8 +10,8 @@ from domain.allocation.events import Granted
 from domain.event import Recorded
 from domain.policy.policy import Policy
 from infra.store import Log
-from processors.projector import fold_event
 from projections import checkpoints, jobs, policy, seats
+from projections.fold import fold_event
 from projections.jobs import Due
 from projections.seats import Order
 from projections.view import Key, View
@@ -25,7 +25,7 @@ def rebuilt(events: Iterable[Recorded]) -> Rows:
     rows: Rows = {view.name: {} for view in VIEWS}
     for event in events:
         for view in VIEWS:
-            fold_event(view, rows[view.name], list(view.touches(event)), event)
+            fold_event(view, rows[view.name], list(view.touches(event)), event, [])
     return rows
 
 
@@ -55,7 +55,7 @@ class LiveViews:
         for event in batch:
             for view in VIEWS:
                 keys = list(view.touches(event))
-                fold_event(view, self.rows[view.name], keys, event)
+                fold_event(view, self.rows[view.name], keys, event, [])
                 if view is jobs.VIEW:
                     self._note_due(keys, concerned)
             self.position = event.position

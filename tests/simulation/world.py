@@ -22,6 +22,7 @@ from domain.values.topology import Device
 from infra.codec import UnknownEvent
 from infra.store import Change, stream_of
 from processors import scheduler, timers
+from tests.replayed import replay
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
 from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, keep_time, schedule
@@ -314,6 +315,14 @@ class World:
             if not allocation.released:
                 checker.fail("I2", f"{name} is held for ever", allocation.job)
         self._check_folds()
+        if not self._off:
+            self._check_receipts()
+
+    def _check_receipts(self) -> None:
+        """Every decision has one receipt, and comes out again from the log alone."""
+        tally = replay(self.log.read)
+        if tally.difference is not None:
+            self.checker.fail("I11", f"cannot be decided anew: {tally.difference}")
 
     def _check_folds(self) -> None:
         """Read models are folds of the log, and in the end the snapshot holds nothing."""
