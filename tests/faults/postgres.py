@@ -23,9 +23,14 @@ class Server:
     def run(self, program: str, *words: str) -> None:
         """One of Postgres's own programs, as an ordinary user."""
         owner = self.data.parent.stat()
-        user = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
+        root = os.geteuid() == 0
         done = subprocess.run(
-            [str(BIN / program), *words], capture_output=True, text=True, check=False, **user
+            [str(BIN / program), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=owner.st_uid if root else None,
+            group=owner.st_gid if root else None,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
