@@ -13,10 +13,12 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from psycopg import Connection
+from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
 from domain.event import Event, Recorded
@@ -137,13 +139,25 @@ class View(Generic[R]):
 
     def load(self, connection: Reader, keys: Sequence[Key]) -> dict[Key, R]:
         """The rows of these keys, as far as they exist."""
-        query = SQL("SELECT t.* FROM {table} t JOIN unnest({arrays}) AS k ({key}) USING ({key})")
+        query = SQL(
+            "SELECT convert_to(to_json(t)::text, 'UTF8') AS row"
+            " FROM {table} t JOIN unnest({arrays}) AS k ({key}) USING ({key})"
+        )
         statement = query.format(
             table=Identifier(self.table()), arrays=self._arrays(), key=_names(self.key)
         )
         columns = [list(column) for column in zip(*keys, strict=True)]
-        records = connection.execute(statement, columns).fetchall()
-        return {tuple(record[name] for name in self.key): self.read(record) for record in records}
+        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            found = cursor.execute(statement, columns).fetchall()
+        decode, key_of = self._decoder.decode, attrgetter(*self.key)
+        rows = [decode(row) for (row,) in found]
+        if len(self.key) == 1:
+            return {(key_of(row),): row for row in rows}  # type: ignore[misc]  # attrgetter of one name gives no tuple
+        return {key_of(row): row for row in rows}
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[R]:
+        return msgspec.json.Decoder(self.row)
 
     def write(self, connection: Reader, changes: Changes[R]) -> None:
         """Put rows in the place of those before, and those that were replaced into the history."""

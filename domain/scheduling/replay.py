@@ -83,13 +83,20 @@ class Replay:
 
     The leader decided on what it had read, and the log may have been longer by then: events wait
     in `_ahead` until a receipt says how far to fold. `start` is a snapshot of an earlier position.
-    What was decided up to position `skip` is folded without being recomputed.
+    What was decided up to position `skip` is folded without being recomputed. `discarded` are the
+    positions that the scheduler passes over (`domain/consumer`).
     """
 
-    def __init__(self, start: Snapshot | None = None, skip: int = 0) -> None:
+    def __init__(
+        self,
+        start: Snapshot | None = None,
+        skip: int = 0,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
         self.snapshot = start or Snapshot()
         self.tally = Tally(self.snapshot.position)
         self._skip = skip
+        self._discarded = discarded
         self._ahead: deque[Recorded] = deque()
         self._step: _Step | None = None
         self._open: _Open | None = None
@@ -114,7 +121,11 @@ class Replay:
     def fold_to(self, position: int) -> None:
         """Bring the snapshot to this position, as far as the log was taken in."""
         while self._ahead and self._ahead[0].position <= position:
-            self.snapshot.apply(self._ahead.popleft())
+            recorded = self._ahead.popleft()
+            if recorded.position in self._discarded:
+                self.snapshot.position = recorded.position
+            else:
+                self.snapshot.apply(recorded)
 
     def _take(self, recorded: Recorded) -> bool:
         self.tally.position = recorded.position
