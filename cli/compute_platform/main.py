@@ -35,7 +35,10 @@ _SECTIONS: dict[str, Section] = {
         "pools": (_AT + "cluster:pools", "Show capacity by kind of node."),
         "queue": (_AT + "cluster:queue", "Show the queue in order, and why it waits."),
         "events": (_AT + "events:events", "Show what happened, in log order."),
-        "policy": (_AT + "policy:policy", "Show and set the scheduler's policy and the prices."),
+        "policy": (
+            _AT + "policy:policy",
+            "Show and set the scheduler's policy, the sharing tree and the prices.",
+        ),
     },
     "Projects and access": {
         "projects": (_AT + "projects:projects", "List and change projects, members, quotas."),

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from domain.errors import Conflict, Invalid, Refusal
+from domain.errors import Invalid, Refusal, Unavailable
 from infra.codec import UnknownEvent, to_builtins
 from infra.settings import Settings
 from infra.snapshots import Snapshots
@@ -115,7 +115,7 @@ def main(kind: str) -> int:
     except Refusal as refusal:
         return _refuse(refusal)
     except UnknownEvent as error:
-        return _refuse(Conflict("unreadable_event", str(error)))
+        return _refuse(Unavailable("unreadable_event", str(error)))
     _say({"result": result})
     return 0
 
