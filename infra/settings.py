@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,5 +29,7 @@ class Settings(BaseSettings):
     """Connections one process may hold for queries."""
     body_limit_bytes: int = 1 << 20
     lease_ttl_ms: int = 20_000
+    history_seconds: int = Field(default=0, ge=0)
+    """How far back `as_of` can ask: older history of the read models is deleted. 0 keeps all."""
     log_cap_bytes: int = 64 << 20
     """The most that is kept of what one seat prints."""
