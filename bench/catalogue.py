@@ -11,6 +11,8 @@ from bench.report import Row
 BENCHES = {
     "append": "events a second into the log, 100 a transaction, 1 and 4 writers",
     "submit": "single submissions a second over HTTP, 4 clients",
+    "projector": "events a second through all read models with history, and their lag",
+    "asof": "milliseconds of queries about the past, beside the present",
     "start": "milliseconds from submission to a running job",
     "truejobs": "seconds for real `true` jobs, batched and singly",
     "swf": "bounded slowdown of a batch trace by order and backfill, beside FCFS",
