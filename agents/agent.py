@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from agents import proc
 from agents.cell import Cell
@@ -25,6 +26,7 @@ from agents.reconcile import (
     Phase,
     ReportGone,
     Start,
+    TellAgain,
     kill_all,
     reconcile,
     too_late,
@@ -187,6 +189,8 @@ class Agent:
                 self._report_gone(key, outcome, detail)
             case Forget(key=key):
                 self._forget(key)
+            case TellAgain(key=key):
+                self._tell_again(self._seats[key])
 
     def _start(self, order: Order) -> None:
         record = SeatRecord(
@@ -225,7 +229,7 @@ class Agent:
         """It was started; a kill that came meanwhile is carried out."""
         local = seat.local
         if local.phase is Phase.STARTING:
-            seat.local = Local(Phase.RUNNING, local.asked, local.killed)
+            seat.local = Local(Phase.RUNNING, local.asked, local.killed, told_us=proc.now_us())
         self._tell_started(seat)
         if local.killed and seat.runner is not None:
             seat.runner.kill(seat.order.key)
@@ -237,6 +241,13 @@ class Agent:
         self._reporter.tell(Started(*seat.order.key, seat.runner.name))
         if seat.saver is not None:
             seat.saver.begin(proc.now_us())
+
+    def _tell_again(self, seat: Seat) -> None:
+        seat.local, ended = replace(seat.local, told_us=proc.now_us()), seat.folder.read_ended()
+        if ended is not None:
+            self._reporter.tell(ended)
+        elif seat.runner is not None:
+            self._reporter.tell(Started(*seat.order.key, seat.runner.name))
 
     def _ask(self, seat: Seat) -> None:
         seat.folder.write_stop(StopRecord("it was asked to stop"))
@@ -290,8 +301,7 @@ class Agent:
 
     def _conclude(self, seat: Seat, outcome: Outcome, code: int | None, detail: str) -> None:
         """The verdict: on disk first, then told until the cell answers."""
-        known = code if code is None else min(code, 255)
-        fact = Ended(*seat.order.key, outcome.value, known, detail[:2000])
+        fact = Ended(*seat.order.key, outcome.value, code and min(code, 255), detail[:2000])
         seat.local = Local(Phase.ENDED, seat.local.asked, seat.local.killed)
         seat.folder.write_ended(fact)
         seat.folder.remove_work()
@@ -307,7 +317,7 @@ class Agent:
             return
         if isinstance(fact, Ended):
             seat.folder.mark_reported()
-            seat.local = Local(Phase.ENDED, seat.local.asked, seat.local.killed, reported=True)
+            seat.local = replace(seat.local, reported=True, told_us=proc.now_us())
         if isinstance(fact, CheckpointSaved):
             published = seat.folder.read_published()
             if published is not None and published.fact == fact:

@@ -11,6 +11,7 @@ import msgspec
 
 from agents import proc
 from agents.cell import Cell, CellAway, CellRefused, NodeTaken, StaleLease
+from agents.failpoint import failpoint
 from agents.files import read_struct, write_atomic
 from agents.wire import Lease, Orders, Registration
 
@@ -147,4 +148,6 @@ class LeaseKeeper:
         answer = self._cell.lease(node, boot, lease.nonce, self._seen, wait_ms)
         self._clock.renew(sent_us, answer.lease.ttl_ms)
         self._lease, self._seen = answer.lease, answer.seen
+        if answer.orders:
+            failpoint("agent.ordered")
         self._on_orders(answer, proc.now_us())

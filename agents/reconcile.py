@@ -20,12 +20,16 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Local:
-    """A seat as the agent knows it. `reported`: the cell answered that it ended."""
+    """A seat as the agent knows it.
+
+    `reported`: the cell answered that it ended. `told_us`: when its start or end was last told.
+    """
 
     phase: Phase
     asked: bool = False
     killed: bool = False
     reported: bool = False
+    told_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,17 @@ class Forget:
     key: SeatKey
 
 
-Action = Start | AskToStop | Kill | ReportGone | Forget
+@dataclass(frozen=True)
+class TellAgain:
+    """The cell was told long ago that it started or ended, and does not know: tell it again."""
 
+    key: SeatKey
+
+
+Action = Start | AskToStop | Kill | ReportGone | Forget | TellAgain
+
+RETELL_US = 10_000_000
+"""A read model lags less; a failover of the cell's database may have lost what was told."""
 LEASE_OVER = "the node's lease ended"
 DEADLINE = "its time to stop was over"
 ORDERED = "the cell ordered it killed"
@@ -132,6 +145,8 @@ def _follow(
 ) -> Iterable[Action]:
     """What one order asks for, given the seat it is about."""
     key = order.key
+    if seat is not None and _unknown(order, seat) and now_us - seat.told_us >= RETELL_US:
+        yield TellAgain(key)
     if seat is None:
         if order.started:
             yield ReportGone(key, Outcome.LOST, "no trace of it on the node")
@@ -146,3 +161,10 @@ def _follow(
             yield from _kill(key, seat, DEADLINE)
         elif not seat.asked and not seat.killed:
             yield AskToStop(key)
+
+
+def _unknown(order: Order, seat: Local) -> bool:
+    """Whether the cell lists the seat as if it had not been told what became of it."""
+    if seat.phase is Phase.ENDED:
+        return seat.reported
+    return seat.phase is Phase.RUNNING and not order.started

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.cell import MAX_FACTS, MAX_LOG_BYTES, Cell, CellAway, CellRefused, LogGap
+from agents.failpoint import failpoint
 from agents.logs import LogFile
 from agents.wire import Ended, Fact, FactResult, SeatKey, key_of
 
@@ -132,6 +133,8 @@ class Reporter:
         except CellRefused as error:
             log.warning("%d facts were refused: %s", len(ready), error)
             results = [FactResult("refused", error.code, error.detail)] * len(ready)
+        if any(isinstance(fact, Ended) for fact in ready):
+            failpoint("agent.end_told")
         with self._lock:
             sent = {id(fact) for fact in ready}
             self._facts = [fact for fact in self._facts if id(fact) not in sent]

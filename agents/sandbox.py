@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents import proc, shim
+from agents.failpoint import failpoint
 from agents.files import read_text
 from agents.launch import Launcher, main_process
 from agents.limits import Group, Groups, kill_quietly
@@ -81,6 +82,7 @@ class SandboxRunner:
             group.remove()
             self._cpus.give_back(cpus)
             raise StartFailed(str(error)) from error
+        failpoint("agent.launched")
         self._follow(spec, pid, group, cpus)
 
     def adopt(self, spec: SeatSpec) -> Found:
@@ -210,6 +212,7 @@ class SandboxRunner:
         except Exception:  # the watching thread must live, whatever one seat left behind
             log.exception("the end of %s could not be looked at", seat.spec.key)
             seat.result = Result()
+        failpoint("agent.exit_seen")
         self._on_exit(seat.spec.key)
 
     def _sweep(self, pid: int, group: Group) -> None:

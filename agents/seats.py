@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agents.cleanup import remove_tree
+from agents.failpoint import failpoint
 from agents.files import read_struct, write_atomic
 from agents.wire import CheckpointSaved, Ended, Order, SeatKey
 
@@ -73,6 +74,7 @@ class SeatFolder:
 
     def write_ended(self, fact: Ended) -> None:
         self._write("ended.json", fact)
+        failpoint("agent.end_kept")
 
     def read_published(self) -> Published | None:
         return read_struct(self.path / "published.json", Published)
@@ -95,6 +97,7 @@ class SeatFolder:
     def remove(self) -> None:
         """Remove every trace. The record goes last, so that a crash in between is seen."""
         self.remove_work()
+        failpoint("agent.forgetting")
         remove_tree(self.path)
 
     def _write(self, name: str, value: msgspec.Struct) -> None:
@@ -118,7 +121,9 @@ class SeatStore:
         """A new folder with its record: from here on the seat is known, whatever happens."""
         folder = self.folder(key)
         folder.path.mkdir(mode=0o700)
+        failpoint("agent.seat_made")
         folder.write_record(record)
+        failpoint("agent.seat_kept")
         return folder
 
     def all(self) -> Iterator[tuple[SeatFolder, SeatRecord | None]]:

@@ -283,6 +283,7 @@ async def logs(
 def _keep(
     caller: Caller, node: str, boot: str, allocation: str, rank: int, offset: int, data: bytes
 ) -> Kept:
+    caller.cell.space.check()  # an agent keeps what it cannot send yet
     with caller.cell.connection() as connection:
         seat = seat_view.get(connection, allocation, rank)
         if seat is None or seat.node != node:
@@ -298,6 +299,7 @@ def _keep(
 def samples(body: SamplesBody, caller: Agent) -> Response:
     """Keep the newest usage of each seat."""
     _own_node(caller, body.node)
+    caller.cell.space.check()
     with caller.cell.connection() as connection, connection.transaction():
         for number, sample in enumerate(body.samples):
             seat = seat_view.get(connection, sample.allocation, sample.rank)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -13,14 +13,17 @@ from pydantic import BaseModel
 
 from api import (
     agents,
+    audit,
     cluster,
     history,
     jobs,
     log,
+    metrics,
     output,
     policy,
     problems,
     projects,
+    quarantine,
     tokens,
     usage,
     views,
@@ -28,16 +31,38 @@ from api import (
 from api.cell import Cell
 from api.command import Replay, answer
 from api.edge import Edge
+from api.metrics import CellState, Counters
+from infra import asyncapi
+from infra import quarantine as quarantine_table
 from infra.settings import Settings
 
 PREFIX = "/api/v1"
-MODULES = (jobs, history, output, cluster, projects, usage, policy, log, views, tokens, agents)
+MODULES = (
+    jobs,
+    history,
+    output,
+    cluster,
+    projects,
+    usage,
+    policy,
+    log,
+    views,
+    audit,
+    quarantine,
+    metrics,
+    tokens,
+    agents,
+)
 
 
 class Health(BaseModel):
-    """Whether commands are taken: `ok` or `unavailable`."""
+    """Whether commands are taken: `ok`, or `read_only` while the database's disk is nearly full.
 
-    status: str
+    `quarantined` counts the streams that consumers hold back (`GET /quarantine`).
+    """
+
+    status: Literal["ok", "read_only"]
+    quarantined: int
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,9 +70,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.cell = Cell(settings)
+        cell = app.state.cell = Cell(settings, counters.appended)
+        state = CellState(cell)
+        counters.registry.register(state)
         yield
-        app.state.cell.close()
+        counters.registry.unregister(state)
+        cell.close()
 
     app = FastAPI(
         title="Compute Platform",
@@ -61,14 +89,27 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi_version = "3.2.0"
+    app.state.counters = counters = Counters()
+    app.add_api_route(
+        "/metrics", metrics.metrics, include_in_schema=False, dependencies=metrics.GUARDS
+    )
     for module in MODULES:
         app.include_router(module.router, prefix=PREFIX)
 
     @app.get(f"{PREFIX}/health", tags=["health"])
     def health(request: Request) -> Health:
-        """Whether the database answers; needs no token."""
-        request.app.state.cell.store.now()
-        return Health(status="ok")
+        """Whether the database answers, and takes commands; needs no token."""
+        cell: Cell = request.app.state.cell
+        with cell.connection() as connection:
+            held = sum(quarantine_table.counts(connection).values())
+        return Health(status="read_only" if cell.space.short() else "ok", quarantined=held)
+
+    events = asyncapi.text()
+
+    @app.get(f"{PREFIX}/asyncapi.json", include_in_schema=False)
+    def asyncapi_document() -> Response:
+        """The events on Kafka; needs no token, as the OpenAPI document."""
+        return Response(events, media_type="application/json")
 
     @app.exception_handler(Replay)
     async def replay(_request: Request, found: Replay) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from domain.errors import Invalid, Unavailable
 from infra.pools import check
 from infra.recorder import ANSWER_SECONDS, RECONNECT_SECONDS
 from infra.settings import Settings
+from infra.space import Space
 from infra.store import Store
 from projections.tables import prepare
 
@@ -27,9 +28,11 @@ CATCH_UP_SECONDS = 5.0
 class Cell:
     """One per API process; made when it starts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, appended: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.settings = settings
-        self.store = Store(settings.database_url, pool_size=settings.pool_size)
+        self.store = Store(settings.database_url, pool_size=settings.pool_size, appended=appended)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             settings.database_url,
             min_size=1,
@@ -42,6 +45,9 @@ class Cell:
         )
         with self.connection() as connection:
             prepare(connection)
+        self.space = Space(
+            settings.database_folder, settings.database_reserve_bytes, self.connection
+        )
         self.views = Watch(settings.database_url, "views")
         self.logs = Watch(settings.database_url, "job_logs")
 
@@ -124,7 +130,7 @@ class Watch:
                     while not self._closed.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._ring()
-            except psycopg.OperationalError:
+            except psycopg.Error:  # away, or no listening is allowed: who waits polls
                 self._ring()
                 self._closed.wait(0.5)
 

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from api.auth import Caller
 from domain.errors import Invalid
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
+from infra.failpoint import failpoint
 from infra.recorder import Answer
 from infra.store import Change, KeyTaken, Log, Saved
 
@@ -72,6 +73,7 @@ class Command:
 
     def __post_init__(self) -> None:
         self.key.check(self.store, self.caller.principal.name)
+        self.caller.cell.space.check()
 
     @property
     def store(self) -> Log:
@@ -120,8 +122,11 @@ class Command:
         return Answer(name, self.key.text, self.key.fingerprint, self.status, text)
 
     def _once(self, record: Callable[[], Any]) -> Any:
+        failpoint("api.command.undecided")
         try:
-            return record()
+            recorded = record()
+            failpoint("api.command.recorded")
+            return recorded
         except KeyTaken:  # the same command ran beside us and was first
             self.key.check(self.store, self.caller.principal.name)
             raise

@@ -17,6 +17,7 @@ from domain.checkpoint.events import CheckpointCause, Manifest
 from domain.errors import NotFound, Refusal, StaleWriter, Unavailable
 from domain.event import Event, Meta, StreamId
 from domain.values.ids import AllocationId, NodeId
+from infra.failpoint import failpoint
 from infra.store import TRIES, Change, Log, VersionConflict, stream_of
 
 Rank = Annotated[StrictInt, Field(ge=0, lt=2**31)]
@@ -81,6 +82,7 @@ def record_facts(
             log.append(batch.changes())
         except VersionConflict:
             continue
+        failpoint("api.facts.recorded")
         return results
     raise Unavailable("log_busy", "other writers were first too often: try again")
 

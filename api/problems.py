@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 from api.fields import field_errors
 from domain import errors
+from domain.errors import Unavailable
+from infra.codec import UnknownEvent
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -73,7 +75,8 @@ def problem(
     headers: dict[str, str] | None = None,
     **facts: Any,
 ) -> JSONResponse:
-    """The response for an error."""
+    """The response for an error, which is counted."""
+    request.app.state.counters.refused(code)
     body = {
         "type": f"/docs/problems#{code}",
         "title": HTTPStatus(status).phrase,
@@ -95,6 +98,19 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(errors.Refusal)
     async def refused(request: Request, refusal: errors.Refusal) -> JSONResponse:
         return _refused(request, refusal)
+
+    @app.exception_handler(UnknownEvent)
+    async def unreadable(request: Request, error: UnknownEvent) -> JSONResponse:
+        log.error("%s needs an event that cannot be read: %s", request.url.path, error)
+        bad = error.poison
+        return _refused(
+            request,
+            Unavailable(
+                "unreadable_event",
+                f"an event of {bad.stream} cannot be read by this version of the platform",
+                position=bad.position,
+            ),
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -118,10 +134,12 @@ def install(app: FastAPI) -> None:
 
 def _refused(request: Request, refusal: errors.Refusal) -> JSONResponse:
     facts: dict[str, Any] = dict(refusal.facts)
+    later = facts.pop("retry_after_seconds", None)
+    headers = None if later is None else {"Retry-After": str(later)}
     field = facts.get("field")
     detail = refusal.detail or refusal.code
     if isinstance(refusal, errors.Invalid) and isinstance(field, str):
         if field not in detail:
             detail = f"{field}: {detail}"
         facts["errors"] = [{"field": field, "detail": detail, "nearest": facts.get("nearest")}]
-    return problem(request, status_of(refusal), refusal.code, detail, None, **facts)
+    return problem(request, status_of(refusal), refusal.code, detail, headers, **facts)

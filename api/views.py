@@ -15,6 +15,7 @@ from api.log import Auditor
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import NotFound
+from infra import quarantine
 from projections import rebuilds
 from projections.rebuilds import Progress
 
@@ -33,11 +34,15 @@ class Rebuild(BaseModel):
 
 
 class View(BaseModel):
-    """A read model; `lag` is how many events of the log it does not show yet."""
+    """A read model; `lag` is how many events of the log it does not show yet.
+
+    `quarantined` is how many streams it holds back (`GET /quarantine`).
+    """
 
     view: str
     position: int
     lag: int
+    quarantined: int
     rebuild: Rebuild | None
 
 
@@ -50,9 +55,9 @@ class Views(BaseModel):
 def views(caller: Auditor) -> Views:
     """Every read model, how far it has come, and its newest rebuild."""
     with caller.cell.connection() as connection:
-        found = rebuilds.find(connection)
+        found, held = rebuilds.find(connection), quarantine.counts(connection)
     head = caller.cell.store.head()
-    return Views(items=[_view(each, head) for each in found], head=head)
+    return Views(items=[_view(each, head, held) for each in found], head=head)
 
 
 @router.post("/views/{view}/rebuild", status_code=202, response_model=View)
@@ -61,6 +66,7 @@ def rebuild(view: str, caller: Rebuilder) -> Response:
 
     One that is going on goes on.
     """
+    caller.cell.space.check()
     with caller.cell.connection() as connection:
         known = [each.view for each in rebuilds.find(connection)]
         if view not in known:
@@ -69,12 +75,19 @@ def rebuild(view: str, caller: Rebuilder) -> Response:
             raise NotFound("no_such_view", f"there is no such read model; there is {names}")
         rebuilds.request(connection, view, caller.principal.name)
         [found] = rebuilds.find(connection, view)
-    shown = _view(found, caller.cell.store.head())
+        held = quarantine.counts(connection)
+    shown = _view(found, caller.cell.store.head(), held)
     return Response(shown.model_dump_json(), 202, media_type="application/json")
 
 
-def _view(found: Progress, head: int) -> View:
+def _view(found: Progress, head: int, held: dict[str, int]) -> View:
     facts: dict[str, Any] | None = None if found.rebuild is None else vars(found.rebuild)
     newest = None if facts is None else Rebuild(**facts)
     lag = max(0, head - found.position)
-    return View(view=found.view, position=found.position, lag=lag, rebuild=newest)
+    return View(
+        view=found.view,
+        position=found.position,
+        lag=lag,
+        quarantined=held.get(found.view, 0),
+        rebuild=newest,
+    )

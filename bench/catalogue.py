@@ -13,9 +13,16 @@ BENCHES = {
     "submit": "single submissions a second over HTTP, 4 clients",
     "projector": "events a second through all read models with history, and their lag",
     "asof": "milliseconds of queries about the past, beside the present",
+    "relay": "events a second from the log to a real Kafka, and how late they are there",
     "start": "milliseconds from submission to a running job",
+    "verify": "seconds to verify an exported log offline, 1,000,000 events",
+    "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",
     "truejobs": "seconds for real `true` jobs, batched and singly",
-    "swf": "bounded slowdown of a batch trace by order and backfill, beside FCFS",
+    "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
+    "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
+    "swf": "bounded slowdown of batch windows by order and backfill",
+    "simulate": "a trace through the scheduling core or the whole planner, with pictures",
+    "philly": "completion times and waits on the Philly jobs against FIFO",
 }
 
 

@@ -20,3 +20,12 @@ def contest(parser: argparse.ArgumentParser, size: int, runs: int) -> None:
     about = f"rounds; the figures are their medians (default {runs})"
     parser.add_argument("--runs", type=positive, default=runs, help=about)
     parser.add_argument("--alone", action="store_true", help="without the peers")
+
+
+def seeds(text: str) -> range:
+    """Seeds as FIRST-LAST or one number, else argparse's error."""
+    first, _, last = text.partition("-")
+    found = range(int(first), int(last or first) + 1)
+    if not found:
+        raise argparse.ArgumentTypeError("FIRST-LAST, the last not before the first")
+    return found

@@ -1,67 +1,79 @@
-"""Batch traces in the Standard Workload Format: bounded slowdown by order and backfill.
-
-The reference modes follow RLScheduler (Zhang et al., SC'20), whose published figures for Lublin-1
-they give digit for digit; docs/benchmarks.md has the command.
-"""
+"""Windows of a batch log, each on an empty machine: slowdown, utilisation, longest wait."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from statistics import fmean
 
-from bench.batch import Outcome, read_swf, simulate
+from bench.figures import figures
 from bench.options import positive
+from bench.pool import BACKFILLS, PoolEngine
 from bench.report import Row
-from domain.scheduling.batch import ORDERS, BatchBackfill
+from bench.simulator import simulate
+from bench.trace import read_swf
+from domain.scheduling.order import ORDERS
+
+DEPTH = 8
+"""Blocked claims that hold a start under our order; under the others 1, as in the papers."""
+SHOWN = ("slowdown", "utilisation", "wait.max")
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Numbers of 0 or more with commas between, else argparse's error."""
+    numbers = [int(part) for part in text.split(",")]
+    if min(numbers) < 0:
+        raise argparse.ArgumentTypeError("0 or more")
+    return numbers
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The trace, its windows, and the rules."""
-    parser.add_argument("--file", type=Path, required=True, help="a trace (SWF 2.2)")
-    parser.add_argument("--processors", type=positive, required=True, help="of the machine")
-    parser.add_argument("--windows", default="0", help="first jobs of windows, counted from 0")
-    parser.add_argument("--length", type=positive, help="jobs in a window (default: all)")
+    parser.add_argument("--file", type=Path, required=True, help="a log in SWF")
+    parser.add_argument("--processors", type=positive, required=True)
+    about = "index of each window's first job (default 0)"
+    parser.add_argument("--windows", type=whole_numbers, default=[0], help=about)
+    parser.add_argument("--length", type=positive, default=1024, help="jobs a window")
     parser.add_argument("--order", choices=ORDERS, default="default")
-    parser.add_argument("--backfill", choices=list(BatchBackfill), default="easy")
+    about = "reference: RLScheduler's; none: without, its head committed as there"
+    parser.add_argument("--backfill", choices=BACKFILLS, default="easy", help=about)
+    about = f"blocked jobs that hold a start (default {DEPTH} for order default, else 1)"
+    parser.add_argument("--depth", type=positive, help=about)
+    about = "the longest waiting holds a start, and who is past its time in a fluid FIFO goes first"
+    parser.add_argument("--bounded", action="store_true", help=about)
 
 
 def run(options: argparse.Namespace) -> list[Row]:
-    """Means over the windows: slowdown, utilisation, longest wait; against plain FCFS."""
     jobs = read_swf(options.file)
-    outcomes, base = [], []
-    for first in _windows(options.windows, len(jobs)):
-        window = jobs[first : first + (options.length or len(jobs))]
-        backfill = BatchBackfill(options.backfill)
-        outcomes.append(simulate(window, options.processors, ORDERS[options.order], backfill))
-        none = BatchBackfill.NONE
-        base.append(simulate(window, options.processors, ORDERS["fcfs"], none))
-    name = f"swf.{options.order}.{options.backfill}"
-    return _rows(name, outcomes, "swf.fcfs.none", base)
-
-
-def _rows(name: str, found: list[Outcome], against: str, base: list[Outcome]) -> list[Row]:
-    def figures(outcomes: list[Outcome]) -> list[tuple[str, float, str]]:
-        return [
-            ("slowdown", fmean(outcome.slowdown for outcome in outcomes), "1"),
-            ("utilisation", fmean(outcome.utilisation for outcome in outcomes), "1"),
-            ("max_wait", max(outcome.max_wait for outcome in outcomes), "s"),
-        ]
-
-    return [
-        Row(
-            f"{name}.{what}", value, unit, len(found), value / max(other, 1e-9), f"{against}.{what}"
+    committed = options.backfill in ("none", "reference")
+    depth = options.depth or (DEPTH if options.order == "default" else 1)
+    found = []
+    for window in options.windows:
+        part = jobs[window : window + options.length]
+        if len(part) < options.length:
+            raise SystemExit(f"window {window}: the log has only {len(jobs)} jobs")
+        engine = PoolEngine(
+            (options.processors,),
+            options.order,
+            options.backfill,
+            depth=depth,
+            committed=committed,
+            bounded=options.bounded,
         )
-        for (what, value, unit), (_, other, _) in zip(figures(found), figures(base), strict=True)
-    ]
+        history = simulate(part, engine, singly=committed)
+        found.append(figures(history, options.processors))
+        print(f"window {window}: slowdown {found[-1]['slowdown'][0]:.2f}", file=sys.stderr)
+    return _rows(options, found)
 
 
-def _windows(text: str, jobs: int) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise SystemExit("--windows: job numbers with commas between, such as 0,1024") from None
-    outside = [first for first in found if not 0 <= first < jobs]
-    if outside:
-        raise SystemExit(f"--windows: {outside[0]} is not one of the trace's {jobs} jobs")
-    return found
+def _rows(options: argparse.Namespace, found: list[dict[str, tuple[float, str]]]) -> list[Row]:
+    label = f"{options.order}.{options.backfill}"
+    rows, totals = [], []
+    for what in SHOWN:
+        values, unit = [each[what][0] for each in found], found[0][what][1]
+        total, name = max(values) if what == "wait.max" else fmean(values), f"{label}.{what}"
+        for window, value in zip(options.windows, values, strict=True):
+            ratio = value / total if total else 1.0
+            rows.append(Row(f"{label}.{window}.{what}", value, unit, options.length, ratio, name))
+        totals.append(Row(name, total, unit, options.length, 1.0, name))
+    return rows + totals

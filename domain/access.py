@@ -32,6 +32,7 @@ class Permission(StrEnum):
     MANAGE_PROJECTS = "manage_projects"  # create, members, quota
     MANAGE_TOKENS = "manage_tokens"
     REBUILD_VIEWS = "rebuild_views"  # build a read model anew from the log
+    MANAGE_QUARANTINE = "manage_quarantine"  # try held-back streams again, discard events
     ACT_AS_NODE = "act_as_node"  # the agent protocol
 
 

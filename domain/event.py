@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NewType, TypeVar
 
@@ -101,3 +101,18 @@ class Recorded:
     meta: Meta
     epoch: int | None
     event: Event
+
+
+@dataclass(frozen=True)
+class Change:
+    """Events for one stream, the version they follow, and who caused them."""
+
+    stream: StreamId
+    version: int
+    events: Sequence[Event]
+    meta: Meta
+
+
+def stream_of(kind: str, name: str) -> StreamId:
+    """The stream of an aggregate, for example `job/job-01...`."""
+    return StreamId(f"{kind}/{name}")

@@ -17,7 +17,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from domain.event import Meta, Recorded, StreamId
-from infra.codec import Envelope, UnknownEvent, decode
+from infra.codec import FAULTS, Envelope, Poison, UnknownEvent, decode, said
 from infra.outbox import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,8 +100,23 @@ class Received:
                 int(text["ce_epoch"]) if "ce_epoch" in text else None,
                 decode(text["ce_type"], self.value),
             )
-        except (KeyError, ValueError, msgspec.ValidationError) as error:
-            raise UnknownEvent(f"position {self.position}: {error!r}") from error
+        except FAULTS as error:
+            raise UnknownEvent(self._poison(said(error))) from error
+
+    def _poison(self, error: str) -> Poison:
+        """What of it can be told even where its headers are broken."""
+
+        def text(name: str) -> str:
+            return self.headers.get(name, b"").decode(errors="replace")
+
+        version = text("ce_streamversion")
+        return Poison(
+            StreamId(text("ce_subject")),
+            self.position,
+            int(version) if version.isascii() and version.isdigit() else 0,
+            text("ce_type"),
+            error,
+        )
 
 
 def received(headers: Sequence[tuple[str, bytes]], value: bytes | None, source: str) -> Received:

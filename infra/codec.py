@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
+import domain.scheduling.events  # noqa: F401  # whoever reads a log meets receipts
 from domain import event as domain_event
+from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
+
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    Refusal,
+)
+"""What reading or folding an event raises where it or our code is at fault, not the weather."""
+ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Poison:
+    """An event that could not be taken, and why."""
+
+    stream: StreamId
+    position: int
+    version: int
+    name: str
+    error: str
 
 
 class UnknownEvent(ValueError):
-    """A stored event whose name or data this code cannot read."""
+    """A stored event that this code cannot read, or cannot fold."""
+
+    def __init__(self, poison: Poison) -> None:
+        super().__init__(f"position {poison.position}: {poison.name}: {poison.error}")
+        self.poison = poison
+
+
+def poison(recorded: Recorded, error: BaseException) -> Poison:
+    """The event as one that could be read, but not folded."""
+    return Poison(
+        recorded.stream, recorded.position, recorded.version, recorded.event.topic, said(error)
+    )
+
+
+def said(error: BaseException) -> str:
+    """What an exception says, short enough to be kept and listed."""
+    return f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\0", "")
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -61,11 +105,13 @@ def from_stored(
     position: int, stream: str, version: int, name: str, state: bytes, recorded_at: int
 ) -> Recorded:
     """The event of a row, upcast to the current version; UnknownEvent if that cannot be done."""
-    envelope = _envelopes.decode(state)
     try:
+        envelope = _envelopes.decode(state)
         event = decode(name, envelope.data)
-    except (KeyError, msgspec.ValidationError) as error:
-        raise UnknownEvent(f"position {position}: {name}: {error}") from error
+    except FAULTS as error:
+        raise UnknownEvent(
+            Poison(StreamId(stream), position, version, name, said(error))
+        ) from error
     meta = Meta(envelope.actor, envelope.cause, envelope.correlation, envelope.project)
     return Recorded(position, StreamId(stream), version, recorded_at, meta, envelope.epoch, event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from infra.recorder import CHANNEL
 from infra.store import Store
 
 POLL_SECONDS = 1.0
+log = logging.getLogger(__name__)
 
 
 class Bell:
@@ -22,15 +24,22 @@ class Bell:
         self._dsn = dsn
         self._channel = channel
         self._connection: psycopg.Connection[Any] | None = None
+        self._deaf = False
 
     def wait(self, seconds: float = POLL_SECONDS) -> None:
-        """Return when the channel rang, or after the time; never raises for a lost connection."""
+        """Return when the channel rang, or after the time; never raises: the poll goes on."""
         try:
             for _ in self._listening().notifies(timeout=seconds, stop_after=1):
                 return
         except psycopg.OperationalError:
             self.close()
             time.sleep(min(seconds, 0.2))  # Postgres is away: the caller polls and finds out
+        except psycopg.Error as error:  # it does not let us listen, a standby for one
+            self.close()
+            if not self._deaf:
+                log.warning("no notifications on %s, only the poll: %s", self._channel, error)
+            self._deaf = True
+            time.sleep(seconds)
 
     def _listening(self) -> psycopg.Connection[Any]:
         if self._connection is None:

@@ -16,6 +16,7 @@ from kafka import TopicPartition
 from kafka.errors import AuthorizationError, KafkaError
 
 from domain.errors import Denied, Invalid, Unavailable
+from infra.kafka_login import Login, login_of
 from infra.settings import Settings
 
 RECORD_BYTES = 4 << 20
@@ -33,6 +34,7 @@ class Cell:
     servers: tuple[str, ...]
     topic: str
     source: str
+    login: Login | None = None
 
     @property
     def partition(self) -> TopicPartition:
@@ -84,6 +86,8 @@ class Cell:
         except AuthorizationError as error:
             raise Denied("kafka_denied", f"the brokers refuse: {error}") from error
         except (KafkaError, OSError) as error:
+            if "AuthorizationFailed" in str(error):  # the producer's start gives it as text only
+                raise Denied("kafka_denied", f"the brokers refuse: {error}") from error
             at = ",".join(self.servers)
             raise Unavailable("kafka_unavailable", f"Kafka at {at}: {error!r}") from error
 
@@ -93,6 +97,7 @@ class Cell:
             "bootstrap_timeout_ms": 3_000,
             "request_timeout_ms": 10_000,
             "reconnect_backoff_max_ms": 1_000,
+            **(self.login.options() if self.login else {}),
         }
 
 
@@ -112,4 +117,5 @@ def cell_of(settings: Settings) -> Cell:
             f"COMPUTE_CELL: {settings.cell!r} must be 1 to 63 of a-z, 0-9 and -, with no - at its"
             " ends",
         )
-    return Cell(servers, f"compute.{settings.cell}.events", f"/compute/cells/{settings.cell}")
+    topic, source = f"compute.{settings.cell}.events", f"/compute/cells/{settings.cell}"
+    return Cell(servers, topic, source, login_of(settings))

@@ -24,6 +24,8 @@ from infra.bootstrap import begin, token_in
 from infra.embedded import postgres
 from infra.leave import OwnNode
 from infra.migrations import migrate
+from infra.roles import grant
+from infra.settings import ALARM_CODE
 from infra.store import Store
 
 STOP_SECONDS = 10.0
@@ -78,6 +80,7 @@ class Child:
         self._pid_file = logs / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_at = 0.0
+        self._told = False
 
     def keep(self) -> None:
         """Start it if it does not run; a process that ends at once is not started in a rush."""
@@ -85,6 +88,7 @@ class Child:
             return
         if self._process is not None and self._ended_at == 0.0:
             self._ended_at = time.monotonic()
+            self._tell(self._process.returncode)
         if time.monotonic() - self._ended_at < RESTART_SECONDS:
             return
         self._ended_at = 0.0
@@ -93,6 +97,12 @@ class Child:
                 self._command, env=self._env, stdout=log, stderr=log, start_new_session=True
             )
         self._pid_file.write_text(f"{self._process.pid}\n")
+
+    def _tell(self, code: int) -> None:
+        """Say once that it ended with an alarm; what it was is in its log."""
+        if code == ALARM_CODE and not self._told:
+            self._told = True
+            print(f"ALARM: {self.name} found the event log tampered with: {self._log}", flush=True)
 
     def stop(self) -> None:
         """Ask it to end, and make it."""
@@ -106,15 +116,35 @@ class Child:
         self._pid_file.unlink(missing_ok=True)
 
 
+def given_database() -> str:
+    """The DSN of a database that is not ours to run, or nothing."""
+    return os.environ.get("COMPUTE_DATABASE_URL", "")
+
+
 @contextmanager
 def database(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """The DSN that is set, or that of the embedded server; and what keeps the server running."""
-    given = os.environ.get("COMPUTE_DATABASE_URL", "")
+    given = given_database()
     if given:
         yield given, lambda: None
     else:
         with postgres(data / "postgres") as server:
             yield server.dsn, server.keep
+
+
+def _migrated(dsn: str) -> str:
+    """Bring the tables up to date; the DSN for the services.
+
+    On the embedded server, and with COMPUTE_OWNER_URL, the services run in a role that can only
+    add to the log and read it. An owner's DSN in COMPUTE_DATABASE_URL goes on as it is.
+    """
+    given = given_database()
+    owner = os.environ.pop("COMPUTE_OWNER_URL", "") or dsn  # no child inherits it
+    migrate(owner)
+    if owner == dsn and given:
+        return dsn
+    services = grant(owner)
+    return dsn if given else services
 
 
 def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[Child]:
@@ -126,6 +156,8 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         "COMPUTE_HOST": options.host,
         "COMPUTE_PORT": str(options.port),
         "COMPUTE_DATA": str(data),
+        "COMPUTE_WITNESS": os.environ.get("COMPUTE_WITNESS") or str(data / "witness"),
+        **({} if given_database() else {"COMPUTE_DATABASE_FOLDER": str(data / "postgres")}),
     }
     found = [
         Child("api", [python, "-m", "api"], server, data / "logs"),
@@ -138,7 +170,8 @@ def children(options: argparse.Namespace, dsn: str, agent_token: Path) -> list[C
         if options.fake_gpus:
             command += ["--fake-gpus", options.fake_gpus]
         command += options.agent_option
-        found.append(Child("agent", command, {"COMPUTE_DATABASE_URL": ""}, data / "logs"))
+        hidden = {"COMPUTE_DATABASE_URL": "", "COMPUTE_KAFKA_PASSWORD": ""}
+        found.append(Child("agent", command, hidden, data / "logs"))
     return found
 
 
@@ -154,7 +187,7 @@ def main() -> None:
         if probe.connect_ex((options.host, options.port)) == 0:
             sys.exit(f"port {options.port} is in use: choose another with --port (PORT= with make)")
     with database(options.data) as (dsn, keep):
-        migrate(dsn)
+        dsn = _migrated(dsn)
         store = Store(dsn)
         begin(store)
         token = token_in(store, options.data / "token", "admin", Role.ADMIN)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from domain.errors import StaleWriter, Unavailable
 from infra.recorder import Epoch
@@ -44,23 +46,17 @@ class Outbox:
 
     def __init__(self, dsn: str, topic: str) -> None:
         self._topic = topic
-        with _guarded():
+        with guarded():
             self._connection = psycopg.connect(dsn, autocommit=True, connect_timeout=3)
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """Rows with positions above `after`, in log order, at most `limit`; never skips one."""
-        with _guarded(), self._connection.cursor(binary=True) as cursor:
-            found = cursor.execute(
-                "SELECT notification_id, originator_id, originator_version, topic, state,"
-                " recorded_at FROM stored_events WHERE notification_id > %s"
-                " ORDER BY notification_id LIMIT %s",
-                (after, limit),
-            )
-            return [Row(*row) for row in found]
+        with guarded():
+            return read_rows(self._connection, after, limit)
 
     def anchor(self) -> Anchor:
         """How far the log was relayed to this topic."""
-        with _guarded():
+        with guarded():
             row = self._connection.execute(
                 "SELECT position, kafka_offset FROM relay_positions WHERE topic = %s",
                 (self._topic,),
@@ -69,7 +65,7 @@ class Outbox:
 
     def advance(self, anchor: Anchor, epoch: Epoch) -> None:
         """Note how far the log was relayed; StaleWriter if another relay leads."""
-        with _guarded(), self._connection.transaction():
+        with guarded(), self._connection.transaction():
             self._connection.execute("SELECT assert_epoch(%s, %s)", (epoch.role, epoch.number))
             self._connection.execute(
                 "INSERT INTO relay_positions (topic, position, kafka_offset) VALUES (%s, %s, %s)"
@@ -83,13 +79,26 @@ class Outbox:
         self._connection.close()
 
 
+def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> list[Row]:
+    """Rows with positions above `after`, in log order, at most `limit`; never skips one."""
+    with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        found = cursor.execute(
+            "SELECT notification_id, originator_id, originator_version, topic, state,"
+            " recorded_at FROM stored_events WHERE notification_id > %s"
+            " ORDER BY notification_id LIMIT %s",
+            (after, limit),
+        )
+        return [Row(*row) for row in found]
+
+
 @contextmanager
-def _guarded() -> Iterator[None]:
+def guarded() -> Iterator[None]:
+    """A database's errors as ours: StaleWriter when another leads, Unavailable when it is away."""
     try:
         yield
     except psycopg.Error as error:
         if error.sqlstate == "CP001":
-            raise StaleWriter("stale_epoch", "another relay has taken over") from error
+            raise StaleWriter("stale_epoch", "another leader has taken over") from error
         if isinstance(error, psycopg.OperationalError):
             raise Unavailable("database_unavailable", "the database does not answer") from error
         raise

@@ -12,7 +12,9 @@ from eventsourcing.persistence import IntegrityError, PersistenceError
 
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
-from infra.codec import from_stored, to_stored
+from domain.event import Change as Change  # those who append need it with the store
+from domain.event import stream_of as stream_of
+from infra.codec import FAULTS, UnknownEvent, from_stored, poison, to_stored
 from infra.commits import GroupCommit
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
@@ -31,16 +33,6 @@ class KeyTaken(Conflict):
 
 
 @dataclass(frozen=True)
-class Change:
-    """Events for one stream, the version they follow, and who caused them."""
-
-    stream: StreamId
-    version: int
-    events: Sequence[Event]
-    meta: Meta
-
-
-@dataclass(frozen=True)
 class Saved:
     """A saved answer to a keyed command."""
 
@@ -48,11 +40,6 @@ class Saved:
     status: int
     response: bytes
     position: int
-
-
-def stream_of(kind: str, name: str) -> StreamId:
-    """The stream of an aggregate, for example `job/job-01...`."""
-    return StreamId(f"{kind}/{name}")
 
 
 class Log(ABC):
@@ -99,10 +86,13 @@ class Log(ABC):
     def load(
         self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
     ) -> tuple[State, int]:
-        """An aggregate's state and version."""
+        """An aggregate's state and version; UnknownEvent where its stream cannot be folded."""
         state, version = initial, 0
         for recorded in self.stream(stream):
-            state = evolve(state, cast(AnyEvent, recorded.event))
+            try:
+                state = evolve(state, cast(AnyEvent, recorded.event))
+            except FAULTS as error:
+                raise UnknownEvent(poison(recorded, error)) from error
             version = recorded.version
         return state, version
 
@@ -141,7 +131,15 @@ class Log(ABC):
 class Store(Log):
     """The log in Postgres. Thread-safe. Raises Unavailable when Postgres does not answer."""
 
-    def __init__(self, dsn: str, *, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 8,
+        appended: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`appended` hears how many events each append recorded."""
+        self._appended = appended
         self._datastore = Datastore(
             dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
         )
@@ -169,6 +167,7 @@ class Store(Log):
         ]
         item = Append(rows, epoch, answer, session)
         positions, at = _guarded(lambda: self._commits.append(item))
+        self._appended(len(positions))
         return [
             Recorded(position, c.stream, version, at, c.meta, number, event)
             for position, (c, version, event) in zip(positions, planned, strict=True)
@@ -203,9 +202,14 @@ class Store(Log):
         rows = self._query(
             "INSERT INTO leaders (role, epoch, holder) VALUES (%s, 1, %s)"
             " ON CONFLICT (role) DO UPDATE SET epoch = leaders.epoch + 1,"
-            " holder = excluded.holder, since = clock_timestamp() RETURNING epoch",
+            " holder = excluded.holder, since = clock_timestamp()"
+            " WHERE leaders.holder <> 'failover' OR leaders.since <= clock_timestamp()"
+            " RETURNING epoch",
             (role, holder),
         )
+        if not rows:  # `infra.failover` holds it
+            detail = "the database was failed over: nobody leads until old leases are over"
+            raise Unavailable("failover", detail)
         return Epoch(role, rows[0][0])
 
     def close(self) -> None:
@@ -248,6 +252,11 @@ def _integrity(error: IntegrityError) -> Conflict:
     return VersionConflict("version_conflict", "another writer was first: try again")
 
 
+_AWAY = ("08", "40", "53", "54", "55", "57", "58", "XX")
+"""SQLSTATE classes after which a later try may do: no connection, a deadlock, no room, a full queue
+of notifications, a lock held too long, a server that stops or is broken."""
+
+
 def _persistence(error: PersistenceError) -> Exception:
     cause = _cause(error)
     state = cause.sqlstate if cause is not None else None
@@ -257,6 +266,6 @@ def _persistence(error: PersistenceError) -> Exception:
         return StaleWriter("stale_lease", "the node's lease was lost meanwhile: register again")
     if state == "22P05" or state == "22021":
         return Invalid("bad_text", "no NUL or broken characters in texts", field="body")
-    if state is None or state[:2] in ("08", "53", "55", "57", "58", "XX"):
+    if state is None or state[:2] in _AWAY or state == "25006":  # read-only: a standby
         return Unavailable("database_unavailable", "the database does not answer")
     return error

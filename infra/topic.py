@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka.admin import NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from domain.errors import Conflict, Invalid, Unavailable
 from infra.cloudevents import Received, to_message
@@ -126,6 +126,10 @@ class Topic:
                     log.info("made topic %s", self._cell.topic)
                 except TopicAlreadyExistsError:
                     pass
+                except TopicAuthorizationFailedError:
+                    # a relay that may not make topics needs one that somebody made
+                    if self._cell.topic not in admin.list_topics():
+                        raise
                 count = self._partitions(admin)
         finally:
             admin.close()

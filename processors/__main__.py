@@ -1,8 +1,9 @@
 """`python -m processors [NAME...]`: all processes, or those named.
 
-They are projector, scheduler, timers, rebuilder, retention and relay, the last among all only where
-COMPUTE_KAFKA is set. Each runs in a thread of its own and is started anew, from the log, when it
-fails. The settings are those of `infra.settings`, from the environment.
+They are projector, scheduler, timers, rebuilder, retention, relay and witness; among all, the relay
+only where COMPUTE_KAFKA is set and the witness only where COMPUTE_WITNESS is. Each runs in a thread
+of its own and is started anew, from the log, when it fails; an alarm of the witness ends them all
+with exit code 3. The settings are those of `infra.settings`, from the environment.
 """
 
 from __future__ import annotations
@@ -12,22 +13,32 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, Protocol
 
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.logging import configure
-from infra.settings import Settings
+from infra.settings import ALARM_CODE, Settings
+from infra.snapshots import Snapshots
 from infra.store import Store
 from processors import projector, rebuilder, retention, scheduler, timers
+from processors.alarm import TamperAlarm
+from processors.lanes import Lanes
+from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
 from processors.watch import PostgresWatch
+from projections.catalogue import VIEWS
 from projections.tables import prepare
+from projections.view import View
 
 RETRY_SECONDS = 0.5
+LONGEST_SECONDS = 4.0
+SOUND_SECONDS = 10.0
+"""Who ran as long as this before it failed is started at once again."""
 log = logging.getLogger("processors")
 
 
@@ -48,31 +59,35 @@ def follow(settings: Settings, store: Store) -> Stream:
     return KafkaStream(cell_of(settings))
 
 
+@contextmanager
+def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.Projector]:
+    """A projector of these read models with connections of its own."""
+    dsn = settings.database_url
+    with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
+        prepare(connection)
+        with closing(follow(settings, store)) as stream:
+            yield projector.Projector(connection, stream, views)
+
+
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
-    dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    stream = follow(settings, store)
-    try:
-        prepare(connection)
-        projector.Projector(connection, stream).run()
-    finally:
-        stream.close()
-        connection.close()
-        store.close()
+    Lanes(partial(lane, settings), VIEWS).run()
 
 
 def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
     dsn = settings.database_url
-    store = Store(dsn)
+    store, connection = Store(dsn), projector.connect(dsn)
     stream = follow(settings, store)
+    ward = PostgresQuarantine(connection, scheduler.ROLE)
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                scheduler.Scheduler(store, stream, epoch, store.now).run()
+                kept = Snapshots(dsn)
+                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept).run()
     finally:
         stream.close()
+        connection.close()
         store.close()
 
 
@@ -133,6 +148,28 @@ def run_relay(settings: Settings) -> None:
         store.close()
 
 
+def run_witness(settings: Settings) -> None:
+    """Lead the witness until something fails or another leads; TamperAlarm for good."""
+    from infra.heads import Folder  # here: where nothing is signed, no cryptography is loaded
+    from processors.witness import ROLE, Witness
+
+    assert settings.witness is not None, "main looked"
+    dsn = settings.database_url
+    store, connection, bell = Store(dsn), projector.connect(dsn), Bell(dsn)
+    try:
+        with lead(dsn, store, ROLE) as epoch:
+            if epoch is not None:
+                folder = Folder(settings.witness)
+                Witness(
+                    connection, folder, settings.cell, epoch, bell, store.now,
+                    settings.witness_seconds,
+                ).run()  # fmt: skip
+    finally:
+        bell.close()
+        connection.close()
+        store.close()
+
+
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "projector": run_projector,
     "scheduler": run_scheduler,
@@ -140,21 +177,33 @@ PROCESSES: dict[str, Callable[[Settings], None]] = {
     "rebuilder": run_rebuilder,
     "retention": run_retention,
     "relay": run_relay,
+    "witness": run_witness,
 }
+_alarmed = threading.Event()
 
 
 def supervise(name: str, settings: Settings) -> None:
-    """Run one process for ever."""
+    """Run one process for ever; one that fails again and again is started less often."""
+    pause = RETRY_SECONDS
     while True:
+        began = time.monotonic()
         try:
             PROCESSES[name](settings)
+            pause = RETRY_SECONDS
+        except TamperAlarm as alarm:
+            log.critical("%s: ALARM: %s", name, alarm)
+            _alarmed.set()
+            return
         except StaleWriter:
             log.warning("%s: another leader took over", name)
         except Refusal as refusal:
             log.warning("%s: %s", name, refusal)
         except Exception:  # a failure of any kind must not end the supervision
             log.exception("%s failed and starts anew", name)
-        time.sleep(RETRY_SECONDS)  # also the pace at which a follower asks for the leadership
+        if time.monotonic() - began > SOUND_SECONDS:
+            pause = RETRY_SECONDS
+        time.sleep(pause)  # also the pace at which a follower asks for the leadership
+        pause = min(2 * pause, LONGEST_SECONDS)
 
 
 def _check_kafka(settings: Settings) -> None:
@@ -178,13 +227,18 @@ def main(names: list[str]) -> None:
     settings = Settings()
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to a Postgres DSN")
-    names = names or [name for name in PROCESSES if name != "relay" or settings.kafka]
-    if "relay" in names or settings.follow == "kafka":
+    wanted = {"relay": bool(settings.kafka), "witness": settings.witness is not None}
+    names = names or [name for name in PROCESSES if wanted.get(name, True)]
+    if "witness" in names and settings.witness is None:
+        sys.exit("set COMPUTE_WITNESS to a folder for the signing key and the signed tree heads")
+    secured = settings.kafka_security != "plaintext"
+    if "relay" in names or settings.follow == "kafka" or secured:
         _check_kafka(settings)
     for name in names:
         threading.Thread(target=supervise, args=(name, settings), name=name, daemon=True).start()
     log.info("running: %s", ", ".join(names))
-    threading.Event().wait()
+    _alarmed.wait()
+    sys.exit(ALARM_CODE)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -10,6 +11,9 @@ from psycopg.rows import dict_row
 
 from domain.errors import Conflict
 from domain.event import Recorded
+from infra.codec import UnknownEvent
+from infra.failpoint import failpoint
+from processors.isolate import Isolated, is_poison
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
 from projections.fold import fold
@@ -34,36 +38,67 @@ class RemadeView(Conflict):
 
 
 class Projector:
-    """Brings all views forward, batch by batch. More than one at a time is safe, if useless."""
+    """Brings all views forward, batch by batch. More than one at a time is safe, if useless.
+
+    An event that a view cannot take goes to quarantine with its stream (processors/isolate.py).
+    """
 
     def __init__(
-        self, connection: Connection, stream: EventStream, views: Sequence[View[Any]] = VIEWS
+        self,
+        connection: Connection,
+        stream: EventStream,
+        views: Sequence[View[Any]] = VIEWS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._views = views
+        self._isolated = Isolated(connection, views, project, clock=clock)
 
     def step(self) -> int:
         """Project one batch; returns how many events it held."""
         behind = min(self._positions("").values())
-        batch = self._stream.read(behind, BATCH)
+        try:
+            batch = self._stream.read(behind, BATCH)
+        except UnknownEvent as unreadable:
+            bad = unreadable.poison
+            self._bring(behind, bad.position, lambda at: self._isolated.refuse(bad, at))
+            return 1
         if batch:
-            with self._connection.transaction():
-                positions = self._positions(" ORDER BY view FOR UPDATE")
-                if min(positions.values()) < behind:  # a view began anew: it needs what is before
-                    return len(batch)
-                for view in self._views:
-                    on, after = view.on, positions[view.name]
-                    fresh = [r for r in batch if r.event.__class__ in on and r.position > after]
-                    project(self._connection, view, fresh)
-                self._advance(batch[-1].position)
+            last = batch[-1].position
+            try:
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at))
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at, careful=True))
         return len(batch)
 
-    def run(self) -> None:
-        """Follow the log for ever."""
-        while True:
-            if self.step() < BATCH:
-                self._stream.wait(1.0)
+    def _bring(self, behind: int, last: int, fold: Callable[[dict[str, int]], None]) -> None:
+        """Fold and bring the positions to `last`, in one transaction."""
+        with self._connection.transaction():
+            positions = self._positions(" ORDER BY view FOR UPDATE")
+            if min(positions.values()) < behind:  # a view began anew: it needs what is before
+                return
+            fold(positions)
+            failpoint("projector.folded")
+            self._advance(last)
+            failpoint("projector.advanced")
+        failpoint("projector.committed")
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be something new, at the latest after the time."""
+        self._stream.wait(seconds)
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that each read model took since this was cleared."""
+        return self._isolated.spent
+
+    def only(self, views: Sequence[View[Any]]) -> None:
+        """Leave all other read models to somebody else."""
+        self._views = list(views)
+        self._isolated.only(views)
 
     def _positions(self, lock: str) -> dict[str, int]:
         layouts = {view.name: view.layout for view in self._views}

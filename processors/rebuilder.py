@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from domain.event import Recorded
+from infra import quarantine
+from infra.codec import FAULTS, Poison, UnknownEvent, said
+from processors.isolate import Isolated
 from processors.projector import BATCH, CHANNEL, Connection, project
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
@@ -22,6 +24,13 @@ log = logging.getLogger("processors.rebuilder")
 def beside(view: View[Any]) -> View[Any]:
     """The view whose table grows beside."""
     return replace(view, name=f"{view.name}_beside")
+
+
+class Worse(ValueError):
+    """The new table would hold a stream back that the one in use does not."""
+
+    def __init__(self, bad: Poison) -> None:
+        super().__init__(f"{bad.stream} at position {bad.position}, {bad.name}: {bad.error}")
 
 
 class Rebuilder:
@@ -51,10 +60,13 @@ class Rebuilder:
                 if wanted is None:
                     return False
                 name = wanted["view"]
-                self._advance(self._views[name], wanted["position"])
-        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+                self._advance(self._views[name], wanted["position"], wanted["retry"])
+        except Worse as error:
+            log.error("the rebuild of %s failed: %s", name, error)
+            self._give_up(name, str(error))
+        except FAULTS as error:
             log.exception("the rebuild of %s failed", name)
-            self._give_up(name, f"{type(error).__name__}: {error}")
+            self._give_up(name, said(error))
         return True
 
     def run(self) -> None:
@@ -65,38 +77,50 @@ class Rebuilder:
 
     def _wanted(self) -> dict[str, Any] | None:
         return self._connection.execute(
-            "SELECT view, position FROM view_rebuilds"
+            "SELECT view, position, retry FROM view_rebuilds"
             " WHERE finished_at IS NULL AND error IS NULL AND view = ANY(%s)"
             " ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED",
             (list(self._views),),
         ).fetchone()
 
-    def _advance(self, view: View[Any], position: int) -> None:
+    def _advance(self, view: View[Any], position: int, retry: bool) -> None:
         new = beside(view)
         if position == 0:
             drop(self._connection, new)
             self._execute(*new.ddl())
-        batch = self._stream.read(position, self._most)
-        position = self._fold(new, batch, position)
+            quarantine.forget(self._connection, new.name)
+        isolated = Isolated(self._connection, [new], project, {new.name: view.name})
+        start, position = position, self._fold(isolated, new, position)
+        live = self._live(view, "")
         # The last batch is folded while the projector is held up: else it might stay ahead.
-        done = not batch or self._live(view, "") - position <= self._most
+        done = position == start or live - position <= self._most
+        if not retry:
+            self._refuse_worse(view, new, live)
         if done:
-            position = self._exchange(view, new, position)
+            position = self._exchange(isolated, view, new, position)
         self._connection.execute(
             "UPDATE view_rebuilds SET position = %s,"
             " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE view = %s",
             (position, done, view.name),
         )
 
-    def _fold(self, new: View[Any], batch: Sequence[Recorded], position: int) -> int:
-        project(self._connection, new, batch)
+    def _fold(self, isolated: Isolated, new: View[Any], position: int) -> int:
+        """Fold the next batch; how far the new table has come."""
+        reached = {new.name: position}
+        try:
+            batch = self._stream.read(position, self._most)
+        except UnknownEvent as unreadable:
+            isolated.refuse(unreadable.poison, reached)
+            return unreadable.poison.position
+        if batch:
+            isolated.take(batch, reached, careful=True)
         return batch[-1].position if batch else position
 
-    def _exchange(self, view: View[Any], new: View[Any], position: int) -> int:
+    def _exchange(self, isolated: Isolated, view: View[Any], new: View[Any], position: int) -> int:
         """Put the new table in the old one's place; no projector writes meanwhile."""
         live = self._live(view, " FOR UPDATE")
         while position < live:
-            position = self._fold(new, self._stream.read(position, self._most), position)
+            position = self._fold(isolated, new, position)
         for (old, _), (table, names) in zip(view.tables(), new.tables(), strict=True):
             self._execute(
                 f"DROP TABLE {old}",
@@ -107,7 +131,13 @@ class Rebuilder:
         self._connection.execute(
             "UPDATE view_positions SET position = %s WHERE view = %s", (position, view.name)
         )
+        quarantine.exchange(self._connection, new.name, view.name)
         return position
+
+    def _refuse_worse(self, view: View[Any], new: View[Any], live: int) -> None:
+        bad = quarantine.worse(self._connection, new.name, view.name, live)
+        if bad is not None:
+            raise Worse(bad)
 
     def _live(self, view: View[Any], lock: str) -> int:
         query = f"SELECT position, layout FROM view_positions WHERE view = %s{lock}"  # noqa: S608  # a constant
@@ -118,7 +148,9 @@ class Rebuilder:
 
     def _give_up(self, name: str, error: str) -> None:
         with self._connection.transaction():
-            drop(self._connection, beside(self._views[name]))
+            new = beside(self._views[name])
+            drop(self._connection, new)
+            quarantine.forget(self._connection, new.name)
             self._connection.execute(
                 "UPDATE view_rebuilds SET error = %s WHERE view = %s", (error[:500], name)
             )

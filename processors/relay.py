@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
 
+from infra.failpoint import failpoint
 from infra.outbox import Anchor, Outbox
 from infra.recorder import Epoch
 from infra.topic import Topic
+from processors.stream import Hint
 
 ROLE = "relay"
 BATCH = 2000
@@ -16,13 +17,6 @@ CHECK_SECONDS = 5.0
 """How often it looks whether the topic still holds what it relayed."""
 
 log = logging.getLogger(__name__)
-
-
-class Hint(Protocol):
-    """What rings when the log may have grown."""
-
-    def wait(self, seconds: float) -> None:
-        """Return when it rang, at the latest after the time."""
 
 
 class Relay:
@@ -56,8 +50,11 @@ class Relay:
         """
         rows = self._outbox.rows(self.anchor.position, BATCH)
         if rows:
+            failpoint("relay.read")
             anchor = self._topic.publish(rows, self.anchor)
+            failpoint("relay.published")
             self._outbox.advance(anchor, self._epoch)
+            failpoint("relay.noted")
             self.anchor = anchor
         return len(rows)
 

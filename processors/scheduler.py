@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable
+from typing import Protocol
 
-from domain.allocation import allocation as allocations
-from domain.event import Meta
-from domain.job import job as jobs
-from domain.job.events import StopCause
-from domain.job.job import Job
-from domain.scheduling.conclude import Conclusion, conclude, grace_of
-from domain.scheduling.plan import Placement, Plan, plan
+import psycopg
+
+from domain.scheduling.decide import decide
+from domain.scheduling.events import Step
+from domain.scheduling.plan import MOST_WAITS, depends_on_time
+from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import AllocationId
 from domain.values.time import SECOND
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
-from infra.store import Change, Log, VersionConflict, stream_of
+from infra.store import Log, VersionConflict
+from processors.reading import Quarantine, Reading
 from processors.stream import EventStream
 
 ROLE = "scheduler"
-BATCH = 5000
 CHUNK = 1000
 """Decisions in one transaction: one conflict does not sink a cycle, the lock stays short."""
+SAVE_EVENTS = 20_000
+"""At least so many events lie between two savings of the state."""
 
 log = logging.getLogger(__name__)
-Decision = list[Change]
+
+
+class Kept(Protocol):
+    """Where the folded state is kept, so that a take-over need not read all of the log."""
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep the state as it is."""
+
+    def newest(self, most: int) -> Snapshot:
+        """The newest state kept for a position up to `most`, else the empty one."""
 
 
 class Scheduler:
-    """One leader's working life. Its snapshot is rebuilt from the log when it takes over."""
+    """One leader's working life. Its snapshot is folded from the log when it takes over.
+
+    With `kept` it begins from the state kept there, and keeps its own now and then.
+    """
 
     def __init__(
-        self, store: Log, stream: EventStream, epoch: Epoch, now: Callable[[], int]
+        self,
+        store: Log,
+        stream: EventStream,
+        epoch: Epoch,
+        now: Callable[[], int],
+        ward: Quarantine | None = None,
+        kept: Kept | None = None,
     ) -> None:
+        """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
         self._stream = stream
         self._epoch = epoch
         self._now = now
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
-        self._due = False
-        self.snapshot = Snapshot()
+        self._reading = Reading(store, stream, ROLE, ward)
+        self._kept = kept
+        self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
+        self._unsaved = 0
+        self._planned = 0
+        self._due = self.snapshot.position > 0  # what was kept may hold what is to be decided
 
     def run(self) -> None:
         """Follow the log for ever; StaleWriter ends it when another leader took over."""
         while True:
-            if not self.cycle():
+            busy = self.cycle()
+            self.save(busy)
+            if not busy:
                 self._stream.wait(1.0)
 
     def cycle(self) -> bool:
@@ -57,106 +83,73 @@ class Scheduler:
            decided without that would give away twice what is free once;
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
-        3. plan and append the decisions.
-        A rival's write makes its transaction fail as a whole; the next cycle sees it and decides
-        anew.
+        3. plan and append the decisions; also each interval while jobs wait, where time counts.
+        Each transaction of decisions begins with its receipt. A rival's write makes a transaction
+        fail as a whole; the next cycle sees it and decides anew.
         """
-        self._due |= self._follow()
+        self._due |= self._follow() or self._time_counts()
         if not self._due or self._behind():
             return False
-        while self._append(self._conclusions()):
+        failpoint("scheduler.followed")
+        while self._decide(Step.CONCLUDE):
+            failpoint("scheduler.concluded")
             self._follow()
             if self._behind():
                 return True
-        made = plan(self.snapshot, self._now())
-        self._due = made.more
-        self._append(self._decisions(made))
+        self._due = False
+        self._planned = self._now()
+        self._decide(Step.PLAN)
         return True
+
+    def _time_counts(self) -> bool:
+        """Whether the time since the last plan alone may change what is decided."""
+        settings = self.snapshot.policy.scheduler
+        return (
+            len(self.snapshot.lines) > 0
+            and depends_on_time(settings)
+            and self._now() - self._planned >= settings.interval_seconds * SECOND
+        )
+
+    def save(self, busy: bool = False) -> None:
+        """Keep the state, once enough events came since it was last kept; later while `busy`.
+
+        What that costs grows with the jobs that live, so it is done less often the more there are.
+        """
+        enough = max(SAVE_EVENTS, 2 * len(self.snapshot.jobs)) * (4 if busy else 1)
+        if self._kept is None or self._unsaved < enough:
+            return
+        self._unsaved = 0
+        try:
+            self._kept.save(self.snapshot)
+        except psycopg.Error as error:
+            log.warning("the state could not be kept: %s", error)
 
     def _behind(self) -> bool:
         return self.snapshot.position < self._recorded
 
     def _follow(self) -> bool:
-        changed = False
-        while batch := self._stream.read(self.snapshot.position, BATCH):
-            for recorded in batch:
-                changed |= self.snapshot.apply(recorded)
+        before = self.snapshot.position
+        changed = self._reading.follow(self.snapshot)
+        self._unsaved += self.snapshot.position - before
         return changed
 
-    def _conclusions(self) -> list[Decision]:
-        found = [self._conclusion(c) for c in conclude(self.snapshot, self._now())]
-        if not found:
-            self.snapshot.touched.clear()
-        return found
-
-    def _conclusion(self, found: Conclusion) -> Decision:
-        meta = self._meta(found.job)
-        return [
-            self._change("allocation", found.allocation.id, found.allocation_events, meta),
-            self._change("job", found.job.id, found.job_events, meta),
-        ]
-
-    def _decisions(self, made: Plan) -> list[Decision]:
+    def _decide(self, step: Step) -> bool:
+        """Decide one step and append it; whether anything was recorded."""
         now = self._now()
-        decisions = [self._placement(placement) for placement in made.placements]
-        for preemption in made.preemptions:
-            victim = self.snapshot.jobs[preemption.victim]
-            deadline = now + grace_of(victim, self.snapshot) * SECOND
-            events = jobs.preempt(victim, StopCause.PRIORITY, preemption.preemptor, deadline)
-            decisions.append([self._change("job", victim.id, events, self._meta(victim))])
-        for wait in made.waits:
-            job = self.snapshot.jobs[wait.job]
-            events = jobs.explain_wait(job, wait.reason)
-            if events:
-                decisions.append([self._change("job", job.id, events, self._meta(job))])
-        return decisions
-
-    def _placement(self, placement: Placement) -> Decision:
-        job = self.snapshot.jobs[placement.job]
-        attempt = job.attempt + 1
-        allocation = AllocationId(f"alloc-{job.id.removeprefix('job-')}-{attempt}")
-        boots = tuple(self.snapshot.nodes[seat.node].node.offer.boot for seat in placement.seats)
-        granted = allocations.grant(
-            allocation,
-            job.id,
-            attempt,
-            placement.seats,
-            boots,
-            job.spec.resources,
-            gpu_model=placement.gpu_model,
-            user=job.submitted_by,
-            exclusive=job.spec.where.exclusive,
-            labels=job.spec.labels,
-        )
-        placed = jobs.place(job, allocation, placement.seats, self.snapshot.policy.scheduler.score)
-        meta = self._meta(job)
-        return [
-            self._change("allocation", allocation, granted, meta),
-            self._change("job", job.id, placed, meta),
-        ]
-
-    def _change(self, kind: str, name: str, events: Sequence[object], meta: Meta) -> Change:
-        stream = stream_of(kind, name)
-        return Change(stream, self.snapshot.versions.get(stream, 0), events, meta)  # type: ignore[arg-type]  # a union of event types
-
-    def _meta(self, job: Job) -> Meta:
-        return Meta(ROLE, f"event:{self.snapshot.position}", job.id, job.spec.project)
-
-    def _append(self, decisions: list[Decision]) -> bool:
-        """Append in chunks; whether anything was recorded."""
+        decisions = decide(step, self.snapshot, now)
+        if step is Step.PLAN:
+            failpoint("scheduler.planned")
+        if step is Step.CONCLUDE and not decisions:
+            self.snapshot.touched.clear()
+        self._due |= len(decisions) >= MOST_WAITS  # not all that wait were told
         recorded = False
-        for chunk in _chunks(decisions):
+        for changes in with_receipts(step, self.snapshot, now, decisions, CHUNK):
             try:
-                appended = self._store.append(chunk, epoch=self._epoch)
-                self._recorded = max([self._recorded, *(r.position for r in appended[-1:])])
-                recorded = True
+                appended = self._store.append(changes, epoch=self._epoch)
+                failpoint("scheduler.recorded")
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
                 break
+            self._recorded = max(self._recorded, appended[-1].position)
+            recorded = True
         return recorded
-
-
-def _chunks(decisions: list[Decision]) -> Iterator[Decision]:
-    remaining = iter(decisions)
-    while some := list(islice(remaining, CHUNK)):
-        yield [change for decision in some for change in decision if change.events]

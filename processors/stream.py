@@ -15,3 +15,10 @@ class EventStream(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Return when there may be something new, at the latest after the time."""
+
+
+class Hint(Protocol):
+    """What rings when the log may have grown."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when it rang, at the latest after the time."""

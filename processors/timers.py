@@ -15,7 +15,8 @@ from domain.job.job import Job
 from domain.node import node as nodes
 from domain.node.node import Node
 from domain.values.time import SECOND
-from infra.codec import UnknownEvent
+from infra.codec import Poison, UnknownEvent
+from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, stream_of
 from projections.jobs import Due
@@ -41,6 +42,9 @@ class Watch(Protocol):
     def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""
 
+    def held_back(self, found: Sequence[Poison]) -> None:
+        """These events, and no others, keep timers from acting on their streams."""
+
 
 class Timers:
     """One leader's working life. Views only say where to look: the aggregate decides."""
@@ -49,6 +53,8 @@ class Timers:
         self._store = store
         self._watch = watch
         self._epoch = epoch
+        self._bad: dict[str, Poison] = {}
+        self._told: dict[str, Poison] | None = None
 
     def run(self) -> None:
         """Tick for ever; StaleWriter ends it when another leader took over."""
@@ -57,21 +63,35 @@ class Timers:
             time.sleep(TICK_SECONDS)  # timers have nothing to wait for but time
 
     def tick(self) -> None:
-        """Act on everything that is due now."""
+        """Act on everything that is due now.
+
+        What cannot be read is left as it is, told of, and keeps no other from its turn.
+        """
         now = self._store.now()
+        self._bad = {}
         due = self._watch.due(now)
         for job in due.retries:
-            with _readable(job):
+            with self._readable():
                 self._job(job, lambda state: jobs.retry_due(state, now))
         for job in due.graces:
-            with _readable(job):
+            with self._readable():
                 self._job(job, lambda state: jobs.expire_grace(state, now))
         for job in due.limits:
-            with _readable(job):
+            with self._readable():
                 self._job(job, lambda state: self._reach_limit(state, now))
         for node, session in self._watch.expire_leases():
-            with _readable(node):
+            with self._readable():
                 self._lose(node, session)
+        if self._bad != self._told:
+            self._watch.held_back(list(self._bad.values()))
+            self._told = self._bad
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except UnknownEvent as error:
+            self._bad[error.poison.stream] = error.poison
 
     def _reach_limit(self, job: Job, now: int) -> Sequence[Event]:
         grace = job.spec.grace_seconds
@@ -89,8 +109,10 @@ class Timers:
             return command(current)
 
         meta = Meta(ROLE, f"timer:{stream}", job, state.spec.project)
+        failpoint("timers.due")
         try:
             self._store.execute(stream, jobs.evolve, None, decide, meta, epoch=self._epoch)
+            failpoint("timers.recorded")
         except StaleWriter:
             raise
         except Conflict as refusal:
@@ -103,14 +125,6 @@ class Timers:
         meta = Meta(ROLE, f"lease:{node}", node)
         stream = stream_of("node", node)
         self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
+        failpoint("timers.node_lost")
         self._watch.settle_lease(node, session)
         log.warning("node %s: its lease ran out", node)
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """What cannot be read is left as it is, said in the log, and keeps no other from its turn."""
-    try:
-        yield
-    except UnknownEvent as error:
-        log.error("%s: %s", name, error)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 
-from infra import leases
+from infra import leases, quarantine
+from infra.codec import Poison
+from processors.timers import ROLE
 from projections import jobs as job_view
 from projections import policy as policy_view
 from projections.jobs import Due
@@ -33,3 +36,10 @@ class PostgresWatch:
     def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded."""
         leases.settle(self._connection, node, session)
+
+    def held_back(self, found: Sequence[Poison]) -> None:
+        """These events keep timers from acting."""
+        with self._connection.transaction():
+            for bad in found:
+                quarantine.enter(self._connection, ROLE, bad)
+            quarantine.keep_only(self._connection, ROLE, [bad.stream for bad in found])

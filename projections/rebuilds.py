@@ -35,14 +35,18 @@ class Progress:
     rebuild: Rebuild | None
 
 
-def request(connection: Reader, view: str, by: str) -> None:
-    """Ask for a rebuild; one that is going on is left to go on."""
+def request(connection: Reader, view: str, by: str, *, retry: bool = False) -> None:
+    """Ask for a rebuild; one that is going on is left to go on.
+
+    A `retry` begins anew, and its table is taken even where it holds more streams back.
+    """
     connection.execute(
-        "INSERT INTO view_rebuilds AS r (view, requested_by) VALUES (%s, %s)"
+        "INSERT INTO view_rebuilds AS r (view, requested_by, retry) VALUES (%s, %s, %s)"
         " ON CONFLICT (view) DO UPDATE SET position = 0, requested_by = excluded.requested_by,"
-        " requested_at = excluded.requested_at, finished_at = NULL, error = NULL"
-        " WHERE r.finished_at IS NOT NULL OR r.error IS NOT NULL",
-        (view, by),
+        " requested_at = excluded.requested_at, finished_at = NULL, error = NULL,"
+        " retry = excluded.retry"
+        " WHERE excluded.retry OR r.finished_at IS NOT NULL OR r.error IS NOT NULL",
+        (view, by, retry),
     )
 
 

@@ -28,6 +28,7 @@ def prepare(connection: Connection[dict[str, Any]], views: Sequence[View[Any]] =
 
 def _begin(connection: Connection[dict[str, Any]], view: View[Any]) -> None:
     drop(connection, view)
+    connection.execute("DELETE FROM quarantine WHERE consumer = %s", (view.name,))
     for statement in view.ddl():
         connection.execute(statement.encode())
     connection.execute(

@@ -5,18 +5,32 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from domain.scheduling.snapshot import RECEIPTS
+from infra import codec
 from infra.embedded import postgres
+from infra.follow import Bell, PostgresStream
 from infra.migrations import migrate
 from infra.store import Store
 from tests import real_kafka
+from tests.published import CheckedEncoder
 from tests.real_parts import need
+from tests.replayed import check
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published() -> Iterator[None]:
+    """No test writes an event that is not as the committed AsyncAPI document says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "_encoder", CheckedEncoder())
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +53,21 @@ def dsn(server: str) -> Iterator[str]:
     name = f"cell_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template_cell")
-        yield _database(server, name)
+        dsn = _database(server, name)
+        yield dsn
+        _decide_anew(dsn)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _decide_anew(dsn: str) -> None:
+    """Replay what the test's scheduler decided, if it decided anything."""
+    with psycopg.connect(dsn) as connection:
+        if not connection.execute(
+            "SELECT 1 FROM stored_events WHERE originator_id = %s LIMIT 1", (RECEIPTS,)
+        ).fetchone():
+            return
+    with closing(Store(dsn)) as store, closing(PostgresStream(store, Bell(dsn))) as stream:
+        check(stream.read)
 
 
 @pytest.fixture

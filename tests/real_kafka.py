@@ -52,8 +52,7 @@ _LOG4J = """<Configuration status="ERROR"><Appenders><Console name="out">
 # for its own old session.
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+node.id={node}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -102,6 +101,15 @@ class Broker:
 
     port: int
     folder: Path
+    controller: int
+    node: int = 1
+    voters: str = ""
+    """All nodes as `id@host:port,...` where there are several."""
+    cluster: str = field(default_factory=lambda: cluster_id())
+    more: str = ""
+    """Settings beside or in place of the usual ones."""
+    users: tuple[tuple[str, str], ...] = ()
+    """SCRAM users there are from the start, with their passwords."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -111,13 +119,22 @@ class Broker:
 
     def format(self) -> None:
         """Write the settings and an empty store."""
-        settings = _PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
-        (self.folder / "server.properties").write_text(settings)
+        settings = _PROPERTIES.format(
+            port=self.port, controller=self.controller, folder=self.folder, node=self.node
+        )
+        if self.voters:
+            quorum = f"controller.quorum.voters={self.voters}\n"
+        else:
+            quorum = f"controller.quorum.bootstrap.servers=127.0.0.1:{self.controller}\n"
+        # of settings given twice the last one counts
+        (self.folder / "server.properties").write_text(settings + quorum + self.more)
         (self.folder / "log4j2.xml").write_text(_LOG4J)
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A")
         command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{LIBS}/*"]
-        command += ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
+        command += ["kafka.tools.StorageTool", "format", "-t", self.cluster]
         command += ["-c", str(self.folder / "server.properties")]
+        command += [] if self.voters else ["--standalone"]
+        for name, password in self.users:
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"formatting failed: {(done.stdout + done.stderr)[-2000:]}")
@@ -149,6 +166,19 @@ class Broker:
         self.process.kill()
         self.process.wait()
 
+    def end(self) -> None:
+        """Kill it if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def lose_disk(self) -> None:
+        """Kill it and start it on an empty disk, as a new cluster."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        self.cluster = cluster_id()
+        self.format()
+        self.start()
+
     def stop(self) -> None:
         """Ask it to end, and make it."""
         if self.process is not None and self.process.poll() is None:
@@ -160,17 +190,25 @@ class Broker:
 
 
 @contextmanager
-def kafka(port: int | None = None) -> Iterator[Broker]:
+def kafka(
+    port: int | None = None, more: str = "", users: tuple[tuple[str, str], ...] = ()
+) -> Iterator[Broker]:
     """A broker on a loopback port, its files in a folder that goes with it."""
     fetch()
     with tempfile.TemporaryDirectory(prefix="compute-kafka-", ignore_cleanup_errors=True) as name:
-        broker = Broker(port or free_port(), Path(name))
+        own = port or free_port()
+        broker = Broker(own, Path(name), free_port(), more=more, users=users)
         broker.format()
         try:
             broker.start()
             yield broker
         finally:
             broker.stop()
+
+
+def cluster_id() -> str:
+    """A name for a new cluster, as Kafka wants it."""
+    return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A")
 
 
 def free_port() -> int:

@@ -15,7 +15,17 @@ import msgspec
 from domain.event import events
 
 GOLDEN = Path(__file__).parent / "events.golden.json"
-AGGREGATES = ("job", "allocation", "node", "project", "checkpoint", "policy", "token")
+AGGREGATES = (
+    "job",
+    "allocation",
+    "node",
+    "project",
+    "checkpoint",
+    "policy",
+    "token",
+    "consumer",
+    "scheduling",
+)
 
 
 def schemas() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import eventsourcing
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg_pool import ConnectionPool
 
 TOP = Path(__file__).parents[1]
 OURS = ("domain", "projections", "infra", "processors", "api", "agents", "bench", "demo", "tests")
@@ -52,11 +53,22 @@ def test_every_package_says_what_it_is() -> None:
     assert not silent
 
 
-def test_the_methods_our_recorder_builds_on_are_there() -> None:
+def test_what_our_recorder_builds_on_is_where_it_was() -> None:
+    """infra/recorder.py stands on private parts of two libraries: read a new version first."""
     assert metadata.version(eventsourcing.__name__) == "9.5.6"
     for name in ("_lock_table", "_notify_channel"):
         parameters = inspect.signature(getattr(PostgresApplicationRecorder, name)).parameters
         assert list(parameters) == ["self", "curs"]
+    locking = inspect.getsource(PostgresApplicationRecorder._lock_table)
+    assert "self.lock_table_statements" in locking
+    assert "self.channel_name" in inspect.getsource(PostgresApplicationRecorder._notify_channel)
     assert {"lock_timeout", "originator_id_type", "pre_ping"} <= set(
         inspect.signature(PostgresDatastore.__init__).parameters
     )
+    opening = inspect.getsource(PostgresDatastore.__init__)
+    assert "self.pool = " in opening
+    checking = inspect.getsource(ConnectionPool)
+    assert "self._check" in checking
+    assert list(inspect.signature(PostgresApplicationRecorder.max_notification_id).parameters) == [
+        "self"
+    ]

@@ -45,7 +45,8 @@ _SECTIONS: dict[str, Section] = {
         "whoami": (_AT + "token:whoami", "Show who the token says you are."),
     },
     "Server": {
-        "admin": (_AT + "admin:admin", "Look after the platform: its read models."),
+        "audit": (_AT + "audit:audit", "Export the log with its signatures, and verify it."),
+        "admin": (_AT + "admin:admin", "Look after the platform: its read models, and events they cannot take."),
         "up": (_AT + "up:up", "Start the platform on this machine."),
     },
 }

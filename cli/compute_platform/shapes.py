@@ -186,6 +186,7 @@ class View(TypedDict):
     view: str
     position: int
     lag: int
+    quarantined: int
     rebuild: Rebuild | None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict
@@ -64,7 +64,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
     phase = TRANSITIONS.get((job.phase, type(event)), job.phase)
     match event:
         case e.Queued(since=since):
-            return _changed(_unplaced(job), phase=phase, queued_since=since, due_at=None)
+            return _unplaced(job, phase=phase, queued_since=since, due_at=None)
         case e.Placed(attempt=attempt, allocation=allocation, seats=seats):
             return _changed(
                 job,
@@ -94,20 +94,20 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
         case e.GraceExpired():
             return _changed(job, grace_expired=True)
         case e.RetryScheduled(failures=failures, due_at=due_at):
-            return _changed(_unplaced(job), phase=phase, failures=failures, due_at=due_at)
+            return _unplaced(job, phase=phase, failures=failures, due_at=due_at)
         case e.PriorityChanged(priority=priority):
             return _changed(job, priority=priority)
         case e.WaitExplained(reason=reason):
             return _changed(job, waiting=reason)
         case e.Suspended() | e.Succeeded() | e.Failed() | e.Cancelled() | e.TimedOut():
-            return _changed(_unplaced(job), phase=phase, due_at=None)
+            return _unplaced(job, phase=phase, due_at=None)
         case e.Held() | e.AttemptEnded():
             return _changed(job, phase=phase)
         case _:
             assert_never(event)
 
 
-def _unplaced(job: Job) -> Job:
+def _unplaced(job: Job, **changes: Any) -> Job:
     return _changed(
         job,
         allocation=None,
@@ -118,6 +118,7 @@ def _unplaced(job: Job) -> Job:
         preemptor=None,
         grace_expired=False,
         waiting=None,
+        **changes,
     )
 
 

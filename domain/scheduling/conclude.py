@@ -39,7 +39,7 @@ def conclude(snapshot: Snapshot, now: int) -> list[Conclusion]:
     found = []
     for allocation_id in sorted(snapshot.touched):
         allocation = snapshot.allocations.get(allocation_id)
-        if allocation is None:
+        if allocation is None or f"job/{allocation.job}" in snapshot.held_out:
             continue
         conclusion = _conclude(snapshot, allocation, now)
         if conclusion.allocation_events or conclusion.job_events:

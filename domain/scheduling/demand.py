@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from domain.job.spec import JobSpec
 from domain.job.where import ANYWHERE, Where
@@ -25,6 +26,14 @@ class Demand:
     where: Where = ANYWHERE
     project: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept: a cycle asks for it all the time."""
+        return hash(tuple(getattr(self, field) for field in self.__match_args__))
 
     @property
     def simple(self) -> bool:

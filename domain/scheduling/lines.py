@@ -31,7 +31,7 @@ class LineKey:
     deadline: int | None
 
 
-@dataclass(eq=False)
+@dataclass
 class Line:
     """The jobs of one key, longest in the queue first; `told` are those that know why, by kind."""
 

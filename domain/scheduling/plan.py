@@ -9,12 +9,12 @@ from heapq import heapify, heappop, heappush
 from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.job.transitions import Phase
-from domain.policy.events import Backfill
+from domain.policy.events import Backfill, Order, SchedulerSettings
 from domain.scheduling.demand import Demand
 from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
-from domain.scheduling.lines import Line
+from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.place import place
 from domain.scheduling.preempt import candidates, find_victims, may_preempt, room_without
 from domain.scheduling.rank import Rank, Ranks
@@ -112,7 +112,7 @@ class _Cycle:
         self.reasons: dict[Demand, WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
-        self.blocked: dict[Line, tuple[int, Demand]] = {}
+        self.blocked: dict[LineKey, tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
 
     def run(self) -> Plan:
@@ -128,7 +128,7 @@ class _Cycle:
             goes_on = self._decide(line, number) is not _Outcome.BLOCKED
             if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
                 heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
-        for line, (number, demand) in self.blocked.items():
+        for line, number, demand in self.blocked.values():
             self._tell(line, number, demand)
         return self.plan
 
@@ -149,7 +149,7 @@ class _Cycle:
             seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
             self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
         if outcome is _Outcome.BLOCKED:
-            self.blocked.setdefault(line, (number, demand))
+            self.blocked.setdefault(line.key, (line, number, demand))
         return outcome
 
     def _start(self, job: Job, demand: Demand) -> _Outcome:
@@ -261,6 +261,19 @@ class _Cycle:
             self.plan.waits.append(Wait(job.id, reason))
         else:
             self.plan.more = True
+
+
+def depends_on_time(settings: SchedulerSettings) -> bool:
+    """Whether with these settings time alone, with nothing new, can change what is decided."""
+    rules = settings.preemption
+    return (
+        settings.aging_seconds > 0
+        or Order.FAIR_SHARE in (settings.primary_policy, settings.secondary_policy)
+        or rules.min_runtime_seconds > 0
+        or rules.cooldown_seconds > 0
+        or rules.max_per_hour is not None
+        or rules.project_per_hour is not None
+    )
 
 
 def _leaves_for_another(job: Job) -> bool:

@@ -21,6 +21,7 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
 from domain.scheduling.decay import Usage, half_life_us
+from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
@@ -38,6 +39,12 @@ def _usage() -> Usage:
     return Usage(half_life_us(share.window_seconds, share.decay_milli))
 
 
+RECEIPTS = StreamId("scheduler/main")
+"""The stream of receipts; only the scheduler's leader appends to it."""
+FOLD = 1
+"""Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
+
+
 @dataclass
 class Asked:
     """How often a job was asked to leave for another: in all, and when lately."""
@@ -53,7 +60,8 @@ class Snapshot:
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
-    checkpoint; `made` is when a project's jobs last made others leave.
+    checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
+    events are not taken in any more (`domain/scheduling/holdout`).
     """
 
     position: int = 0
@@ -72,10 +80,13 @@ class Snapshot:
     granted: dict[AllocationId, Granted] = field(default_factory=dict)
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
+    held_out: set[StreamId] = field(default_factory=set)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
         self.position = recorded.position
+        if recorded.stream in self.held_out:
+            return False
         event = recorded.event
         if isinstance(event, JobEvent):
             self.versions[recorded.stream] = recorded.version
@@ -96,6 +107,8 @@ class Snapshot:
             return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
+        if isinstance(event, Decided):
+            self.versions[recorded.stream] = recorded.version
         return False
 
     def _job(self, recorded: Recorded, event: JobEvent) -> bool:
@@ -132,6 +145,8 @@ class Snapshot:
         allocation_id = AllocationId(recorded.stream.partition("/")[2])
         allocation = allocations.evolve(self.allocations.get(allocation_id), event)
         if isinstance(event, Granted):
+            if allocation.job not in self.jobs:
+                raise LookupError(f"it is granted to {allocation.job}, which was not read")
             self.granted[allocation_id] = event
             self._charge(recorded, event, 1)
             for seat_node in {seat.node for seat in allocation.seats}:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.reconcile import (
+    ORDERED,
+    RETELL_US,
     Action,
     AskToStop,
     Forget,
@@ -14,6 +18,7 @@ from agents.reconcile import (
     Phase,
     ReportGone,
     Start,
+    TellAgain,
     reconcile,
 )
 from agents.wire import Order, SeatKey
@@ -114,3 +119,18 @@ def test_after_the_lease_everything_is_killed_and_nothing_started(
     assert all(isinstance(a, Kill) for a in actions)
     alive = {k for k, seat in local.items() if seat.phase is not Phase.ENDED and not seat.killed}
     assert {a.key for a in actions if isinstance(a, Kill)} == alive
+
+
+def test_what_the_cell_does_not_know_long_after_it_was_told_is_told_again() -> None:
+    """A failover of its database may have lost it."""
+
+    def after(order: Order, seat: Local) -> list[Action]:
+        return reconcile({KEY: order}, {KEY: seat}, {}, RETELL_US, 2 * RETELL_US)
+
+    ended = Local(Phase.ENDED, reported=True)
+    assert after(order(), ended) == [TellAgain(KEY)]
+    assert after(order(), replace(ended, told_us=1)) == []
+    assert after(order(), Local(Phase.ENDED)) == [], "it is being told"
+    assert after(order(), RUNNING) == [TellAgain(KEY)]
+    assert after(order(started=True), RUNNING) == []
+    assert after(order("kill"), RUNNING) == [TellAgain(KEY), Kill(KEY, ORDERED)]

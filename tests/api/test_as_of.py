@@ -20,6 +20,11 @@ WITHOUT = {
     "/health": "about the process that answers",
     "/views": "about the read models that answer",
     "/whoami": "about the token that is shown now",
+    "/quarantine": "about what the read models hold back now",
+    "/metrics": "about the processes and tables as they are",
+    "/audit/head": "a signed head names the part of the log it is about",
+    "/audit/proof/{position}": "the position is in the path",
+    "/audit/export": "it is the log itself",
 }
 """The GET routes without `as_of`, and why."""
 

@@ -166,9 +166,17 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
             "/policy/prices",
             {"currency": "EUR", "cpu_micro": 1, "memory_gib_micro": 1, "gpu_micro": 1},
         ),
+        "POST /quarantine/discard": (
+            "/quarantine/discard",
+            {"stream": "job/sick", "position": 1, "reason": "x"},
+        ),
         "DELETE /tokens/{token}": (f"/tokens/{world.issue('gone', Role.VIEWER)[0]}", None),
     }
     assert calls.keys() == keyed(world) - {"POST /tokens"}, "a token is shown once: it has none"
+    world.connection.execute(
+        "INSERT INTO quarantine (consumer, stream, position, version, name, error)"
+        " VALUES ('scheduler', 'job/sick', 1, 1, 'x', 'y')"
+    )
     job = world.submit(project)
     for number, (route, (path, body)) in enumerate(calls.items()):
         method, path = route.split()[0], path.format(job=job)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from infra.follow import Bell, PostgresStream
-from processors.projector import connect
-from processors.rebuilder import Rebuilder
 from tests.api.problem import check_problem
+from tests.api.test_quarantine import rebuild_all
 from tests.api.world import World
 
 
@@ -18,13 +14,7 @@ def test_a_view_is_rebuilt_and_says_so(world: World) -> None:
     rebuild = asked.json()["rebuild"]
     assert rebuild["finished_at"] is None
     assert rebuild["error"] is None
-    with (
-        closing(PostgresStream(world.store, Bell(world.dsn))) as stream,
-        closing(connect(world.dsn)) as connection,
-    ):
-        builder = Rebuilder(connection, stream)
-        while builder.step():
-            pass
+    rebuild_all(world)
     answer = world.admin.send("GET", "/views").json()
     found = {each["view"]: each for each in answer["items"]}
     assert found["jobs"]["rebuild"]["finished_at"] is not None

@@ -24,7 +24,7 @@ def test_a_table_has_a_line_for_each_row_under_its_heading() -> None:
     text = table([Row("x.ours", 1234.5, "1/s", 10, 0.25, "x.raw")])
     assert [line.split() for line in text.splitlines()] == [
         ["name", "value", "unit", "size", "ratio", "against"],
-        ["x.ours", "1234", "1/s", "10", "0.25", "x.raw"],
+        ["x.ours", "1234.5", "1/s", "10", "0.25", "x.raw"],
     ]
 
 

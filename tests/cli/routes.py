@@ -9,6 +9,18 @@ from tests.cli.cell import NOW, SHORT_OF_GPUS, SUBMITTED, Cell, Refused
 Answer = tuple[int, dict[str, Any]]
 Query = dict[str, list[str]]
 
+_HELD = {
+    "consumer": "jobs",
+    "stream": "job/job-01kaxy00000000000000000042",
+    "position": 17,
+    "version": 3,
+    "event": "job.teleported.v9",
+    "error": "KeyError: 'job.teleported.v9'",
+    "stops": False,
+    "retry": False,
+    "since": NOW,
+    "held": 4,
+}
 _NODE = {
     "id": "node-001",
     "pool": "a100",
@@ -81,6 +93,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return 200, {"items": cell.events, "next_cursor": None}
         case _, ["nodes", *rest]:
             return _node(cell, rest, body)
+        case _, ["quarantine", *rest]:
+            return _quarantine(cell, rest, body)
         case _, ["views", *rest]:
             return _views(cell, rest)
         case _, ["projects" | "tokens" | "policy", *_]:
@@ -169,7 +183,13 @@ def _queue(cell: Cell, limit: int) -> dict[str, Any]:
 
 def _views(cell: Cell, rest: list[str]) -> Answer:
     """A rebuild is going on when it is asked for, and done or failed when looked at again."""
-    view: dict[str, Any] = {"view": "jobs", "position": 70, "lag": 2, "rebuild": None}
+    view: dict[str, Any] = {
+        "view": "jobs",
+        "position": 70,
+        "lag": 2,
+        "quarantined": 1,
+        "rebuild": None,
+    }
     asked = {"position": 0, "requested_by": "ada", "requested_at": NOW}
     match rest:
         case []:
@@ -182,6 +202,15 @@ def _views(cell: Cell, rest: list[str]) -> Answer:
             view["rebuild"] = asked | {"finished_at": None, "error": None}
             return 202, view
     raise Refused(404, "no_such_view", "there is no such read model; there is jobs")
+
+
+def _quarantine(cell: Cell, rest: list[str], body: Any) -> Answer:
+    if not rest:
+        return 200, cell.documents.get("held", {"items": [_HELD]})
+    if body["consumer"] == "jobz":
+        raise Refused(404, "not_quarantined", "jobz holds nothing back; jobs does")
+    cell.documents[rest[0]] = body
+    return 202, {"consumers": [] if "held" in cell.documents else ["jobs"]}
 
 
 def _node(cell: Cell, rest: list[str], body: Any) -> Answer:

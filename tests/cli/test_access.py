@@ -104,3 +104,28 @@ def test_no_such_view(compute: Compute) -> None:
     found = compute("admin", "rebuild", "nothing")
     assert found.exit_code == 66
     assert "there is jobs" in found.stderr
+
+
+def test_what_is_held_back_is_tried_again_and_passed_over(compute: Compute, cell: Cell) -> None:
+    assert compute("admin", "quarantine", "retry").stdout == "jobs\n"
+    assert cell.documents["retry"] == {"consumer": None}
+    words = ["discard", "job/x", "17", "--reason", "bad build", "--consumer", "jobs"]
+    assert compute("admin", "quarantine", *words).stdout == "jobs\n"
+    assert cell.documents["discard"] == {
+        "stream": "job/x",
+        "position": 17,
+        "reason": "bad build",
+        "consumer": "jobs",
+    }
+    assert compute("admin", "quarantine", "discard", "job/x", "17").exit_code == 2
+    refused = compute("admin", "quarantine", "retry", "jobz")
+    assert refused.exit_code == 66
+    assert "jobs does" in refused.stderr
+
+
+def test_nothing_held_back_is_said(compute: Compute, cell: Cell) -> None:
+    cell.documents["held"] = {"items": []}
+    found = compute("admin", "quarantine", "list")
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert "Nothing is held back." in found.stderr
+    assert "Nothing is held back." in compute("admin", "quarantine", "retry").stderr

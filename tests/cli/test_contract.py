@@ -40,6 +40,13 @@ CALLS: dict[str, tuple[list[str], Any]] = {
     "GET /policy/scheduler": (["policy", "scheduler"], None),
     "GET /policy/prices": (["policy", "prices"], None),
     "PUT /policy/scheduler": (["policy", "scheduler"], {"grace_seconds": 5}),
+    "GET /views": (["views"], None),
+    "GET /quarantine": (["quarantine"], None),
+    "POST /quarantine/retry": (["quarantine", "retry"], {"consumer": None}),
+    "POST /quarantine/discard": (
+        ["quarantine", "discard"],
+        {"stream": "job/x", "position": 17, "reason": "x", "consumer": None},
+    ),
     "GET /usage": (["usage"], None),
     "GET /cost": (["cost"], None),
     "GET /whoami": (["whoami"], None),

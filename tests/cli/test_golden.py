@@ -35,6 +35,7 @@ CASES = {
     "prices": ["policy", "show", "prices"],
     "events": ["events"],
     "views": ["admin", "views"],
+    "quarantine": ["admin", "quarantine", "list"],
 }
 
 

@@ -36,6 +36,12 @@ CASES: dict[str, tuple[list[str], str]] = {
     "events": (["events"], "items"),
     "admin views": (["admin", "views"], "head"),
     "admin rebuild": (["admin", "rebuild", "jobs"], "rebuild"),
+    "admin quarantine list": (["admin", "quarantine", "list"], "items"),
+    "admin quarantine retry": (["admin", "quarantine", "retry"], "consumers"),
+    "admin quarantine discard": (
+        ["admin", "quarantine", "discard", "job/x", "17", "--reason", "x"],
+        "consumers",
+    ),
     "policy show": (["policy", "show"], "grace_seconds"),
     "policy set": (["policy", "set", "scheduler", "grace_seconds=5"], "version"),
     "projects": (["projects"], "items"),

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 def test_the_outside_consumer_of_the_page_sees_every_event(
     broker: Broker, store: Store, dsn: str, tmp_path: Path
 ) -> None:
-    [text] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    text, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len([line for line in text.splitlines() if line.strip()]) <= 11
     script = tmp_path / "consumer.py"
     script.write_text(text)

@@ -15,6 +15,7 @@ from domain.allocation.events import Granted
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from processors.scheduler import ROLE
+from projections import rebuilds
 from tests.api.world import until
 from tests.processors.small_cell import SmallCell, settle
 from tests.processors.test_projector import POISON, create, reached, rename, shown
@@ -67,17 +68,19 @@ def test_the_projector_goes_on_where_it_was_killed(cell: SmallCell, tmp_path: Pa
     assert reached(cell) == {cell.store.head()}
 
 
-def test_an_unreadable_event_is_tried_again_and_logged(cell: SmallCell, tmp_path: Path) -> None:
-    """The other processes go on; once it can be read, so does the projector, by itself."""
+def test_an_unreadable_event_holds_its_stream_back_until_a_retry(
+    cell: SmallCell, tmp_path: Path
+) -> None:
+    """The process goes on, and says so once; a retry takes the stream up where it is mended."""
     bad = create(cell, "bad")
     create(cell, "after")
     rename(cell, bad, POISON)
-    with processors(cell.dsn, tmp_path, "projector", "timers") as process:
-        until(lambda: process.says("projector failed and starts anew") > 1, PATIENCE)
-        assert process.says(f"position {bad}: {POISON}") > 1
-        assert not process.says("timers failed")
-        assert (shown(cell), reached(cell)) == (set(), {0})
+    with processors(cell.dsn, tmp_path, "projector", "rebuilder") as process:
+        until(lambda: shown(cell) == {"after"}, PATIENCE)
+        assert process.says(f"projects holds back stream project/bad at position {bad}") == 1
+        assert not process.says("failed")
         rename(cell, bad, "project.created.v1")
+        rebuilds.request(cell.connection, "projects", "ada", retry=True)
         until(lambda: shown(cell) == {"bad", "after"}, PATIENCE)
 
 

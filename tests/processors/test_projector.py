@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from dataclasses import replace
-from typing import Any
-
-import pytest
 
 from domain.event import Recorded
 from domain.project.events import Created
 from domain.values.ids import ProjectId
-from infra.codec import UnknownEvent
 from infra.follow import Bell, PostgresStream
 from infra.store import Change, stream_of
 from processors.projector import Projector, connect
 from projections import projects
-from projections.catalogue import VIEWS
-from projections.tables import prepare
 from tests.processors.small_cell import META, SmallCell, settle
 from tests.projections.tables import dump, folded, parsed, positions
 
@@ -94,45 +87,3 @@ def test_two_at_once_show_what_one_would(cell: SmallCell, dsn: str) -> None:
     assert not failures
     assert parsed(dump(cell.connection)) == folded(cell.store.read(0))
     assert reached(cell) == {cell.store.head()}
-
-
-def test_an_unreadable_event_is_never_skipped(cell: SmallCell) -> None:
-    """What is before it is shown, nothing after it, however often it is tried; then all of it."""
-    create(cell, "before")
-    bad = create(cell, "bad")
-    create(cell, "after")
-    rename(cell, bad, POISON)
-    for _ in range(3):
-        with pytest.raises(UnknownEvent, match=f"position {bad}: {POISON}"):
-            cell.project()
-        assert shown(cell) == {"before"}
-        assert reached(cell) == {bad - 1}
-    rename(cell, bad, Created.topic)  # as a version that knows it sees it
-    cell.project()
-    assert shown(cell) == {"before", "bad", "after"}
-
-
-def test_an_event_that_one_read_model_cannot_take_stops_them_all(cell: SmallCell) -> None:
-    """Rows and positions are one transaction for all of them: none goes ahead of another."""
-
-    def fold(row: Any, key: Any, recorded: Recorded) -> Any:
-        if healthy or recorded.stream != "project/bad":
-            return projects.VIEW.fold(row, key, recorded)
-        raise ZeroDivisionError
-
-    healthy = False
-    views = (*VIEWS, replace(projects.VIEW, name="sick", fold=fold))
-    prepare(cell.connection, views)
-    projector = Projector(cell.connection, cell.stream, views)
-    create(cell, "before")
-    assert projector.step() == 1
-    here = reached(cell)
-    create(cell, "bad")
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            projector.step()
-        assert shown(cell) == {"before"}
-        assert reached(cell) == here
-    healthy = True
-    assert projector.step() == 1
-    assert shown(cell) == {"before", "bad"}

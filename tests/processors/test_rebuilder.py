@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from infra import quarantine
 from processors.projector import Connection, Projector, connect
 from processors.rebuilder import Rebuilder, beside
 from projections import rebuilds
@@ -41,7 +42,7 @@ def finished(connection: Connection, view: str) -> bool:
 
 
 def test_a_rebuilt_view_equals_the_live_one_row_by_row(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = history(SEEDS[2])
     project_all(dsn, Portions(events))
     before, names, reached = dump(connection), indexes(connection), positions(connection)
     for name in NAMES:
@@ -56,7 +57,7 @@ def test_a_rebuilt_view_equals_the_live_one_row_by_row(dsn: str, connection: Con
 
 
 def test_what_was_spoilt_is_right_after_a_rebuild(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = history(SEEDS[2])
     project_all(dsn, Portions(events))
     right = dump(connection)
     connection.execute("UPDATE view_jobs SET priority = priority + 1")
@@ -74,7 +75,7 @@ def test_the_projector_goes_on_before_during_and_after(
     dsn: str, connection: Connection, live: int
 ) -> None:
     """At the exchange the live table is behind the new one or ahead; nothing is folded twice."""
-    events = history(SEEDS[0])
+    events = history(SEEDS[2])
     assert len(events) > 600
     project_all(dsn, Portions(events[:live]))
     for name in NAMES:
@@ -92,7 +93,7 @@ def test_the_projector_goes_on_before_during_and_after(
 
 
 def test_a_rebuild_goes_on_after_the_end_of_its_process(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = history(SEEDS[2])
     project_all(dsn, Portions(events))
     before = dump(connection)
     rebuilds.request(connection, "jobs", "ada")
@@ -108,7 +109,7 @@ def test_a_rebuild_goes_on_after_the_end_of_its_process(dsn: str, connection: Co
 def test_a_fold_that_fails_leaves_the_table_in_use_and_says_why(
     dsn: str, connection: Connection
 ) -> None:
-    events = history(SEEDS[0])
+    events = history(SEEDS[2])
     project_all(dsn, Portions(events))
     before = dump(connection)
 
@@ -119,10 +120,13 @@ def test_a_fold_that_fails_leaves_the_table_in_use_and_says_why(
     rebuilds.request(connection, "jobs", "ada")
     builder = Rebuilder(connection, Portions(events), views)
     assert builder.step()
-    assert not builder.step()
+    while builder.step():
+        pass
     [found] = rebuilds.find(connection, "jobs")
     assert found.rebuild is not None
-    assert found.rebuild.error == "ValueError: cannot be folded"
+    assert found.rebuild.error is not None
+    assert found.rebuild.error.endswith(": ValueError: cannot be folded")
+    assert quarantine.find(connection) == []
     assert dump(connection) == before
     table = beside(VIEWS[0]).table()
     assert connection.execute("SELECT to_regclass(%s) AS t", (table,)).fetchone() == {"t": None}

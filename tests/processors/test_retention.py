@@ -11,6 +11,7 @@ import pytest
 from api.cell import Cell
 from api.moment import find
 from domain.errors import Invalid
+from domain.scheduling.snapshot import RECEIPTS
 from infra.codec import to_stored
 from infra.moments import reach
 from infra.settings import Settings
@@ -20,7 +21,7 @@ from projections.catalogue import VIEWS
 from tests.projections.histories import SEEDS, Portions, history
 from tests.projections.tables import dump, project_all
 
-EVENTS = history(SEEDS[0])
+EVENTS = history(SEEDS[4])
 MIDDLE = EVENTS[len(EVENTS) // 2]
 
 
@@ -37,6 +38,8 @@ def _fill(connection: Connection) -> None:
     later = reach(connection).now - EVENTS[-1].recorded_at
     with connection.cursor() as cursor, cursor.copy("COPY stored_events FROM STDIN") as copy:
         for e in EVENTS:
+            if e.stream == RECEIPTS:  # its decisions cannot be recomputed at other times
+                continue
             row = to_stored(e.stream, e.version, e.event, e.meta, None)
             head = (row.originator_id, row.originator_version, row.topic, row.state)
             copy.write_row((*head, e.position, e.recorded_at + later))

@@ -10,6 +10,7 @@ from itertools import cycle
 from random import Random
 
 from domain.access import PROJECT_ROLES, Role
+from domain.consumer.events import EventDiscarded
 from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.policy import policy as policies
@@ -45,6 +46,13 @@ class People:
             events = projects.create(None, name, "a project")
             self._projects[name] = projects.evolve(None, events[0])
             yield stream_of("project", name), [*events]
+        yield stream_of("consumer", "of-old"), [self._discarded()]
+
+    @staticmethod
+    def _discarded() -> Event:
+        """What was decided about a consumer there is no more."""
+        stream = stream_of("job", "of-old")
+        return EventDiscarded(stream, 1, 1, "job.forgotten.v1", "KeyError: 'x'", "not needed")
 
     def act(self) -> Iterator[Streamed]:
         """One decision, or none where it is refused."""

@@ -30,7 +30,7 @@ from projections.usage import GroupBy, Window
 from tests.projections.histories import SEEDS, Portions, history
 from tests.projections.tables import drop, folded, project_all
 
-SEED = SEEDS[1]
+SEED = SEEDS[4]
 EVENTS = history(SEED)
 LAST = EVENTS[-1].position
 JOBS = sorted({e.stream.partition("/")[2] for e in EVENTS if e.stream.startswith("job/")})

@@ -5,7 +5,7 @@ Its threads are not simulated: what they decide is, in the order `agents/agent.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import reconcile
@@ -21,6 +21,7 @@ from agents.reconcile import (
     Phase,
     ReportGone,
     Start,
+    TellAgain,
     kill_all,
 )
 from agents.seats import Published, StopRecord
@@ -72,6 +73,7 @@ class SimulatedAgent:
         self._orders: dict[SeatKey, Order] | None = None
         self._deadlines: dict[SeatKey, int] = {}
         self._facts: list[Fact] = []
+        self._saving: set[SeatKey] = set()
         self._sending = False
         self._failures = {"lease": 0, "report": 0}
         self._lease: Lease | None = None
@@ -87,6 +89,8 @@ class SimulatedAgent:
 
     def die(self) -> None:
         """kill -9."""
+        if self._saving:
+            self._loop.seen["an agent dies while a stopped job saves"] += 1
         self.alive = False
         self._machine.exited = None
 
@@ -220,8 +224,18 @@ class SimulatedAgent:
                 self._disk.seats[key] = SeatFiles(order, self._boot)
                 self._seats[key] = Known(order, Local(Phase.STARTING))
                 self._conclude(key, outcome, None, detail)
+            case TellAgain(key=key):
+                self._tell_again(key)
             case Forget(key=key):
                 del self._seats[key], self._disk.seats[key]
+
+    def _tell_again(self, key: SeatKey) -> None:
+        if Guard.RETELL in self._off:
+            return
+        self._loop.seen["an agent tells again what was lost"] += 1
+        seat, ended = self._seats[key], self._disk.seats[key].ended
+        seat.local = replace(seat.local, told_us=self._machine.clock())
+        self._tell(Started(*key, "sandbox") if ended is None else ended)
 
     def _start(self, order: Order) -> None:
         key = order.key
@@ -255,7 +269,8 @@ class SimulatedAgent:
     def _runs(self, key: SeatKey) -> None:
         seat = self._seats[key]
         local = seat.local
-        seat.local = Local(Phase.RUNNING, local.asked, local.killed)
+        now = self._machine.clock()
+        seat.local = Local(Phase.RUNNING, local.asked, local.killed, told_us=now)
         self._tell(Started(*key, "sandbox"))
         if local.killed:
             self._machine.kill(key)
@@ -274,6 +289,10 @@ class SimulatedAgent:
         if seat.order.seat.checkpointing.enabled and outcome is not Outcome.LOST:
             cause = "stop" if outcome is Outcome.STOPPED else "exit"
             delay = self._random.randrange(2000) * MILLISECOND
+            if cause == "stop":
+                self._loop.seen["a stopped job saves"] += 1
+                self._saving.add(key)
+                self._machine.saving(self._machine.name)
             self._later(delay, lambda: self._save(key, cause, outcome, result.code, detail))
         else:
             self._conclude(key, outcome, result.code, detail)
@@ -281,6 +300,7 @@ class SimulatedAgent:
     def _save(
         self, key: SeatKey, cause: str, outcome: Outcome, code: int | None, detail: str
     ) -> None:
+        self._saving.discard(key)
         digest = f"{self._random.getrandbits(256):064x}"
         saved = CheckpointSaved(*key, cause, digest, 1, 1, 1)
         self._disk.seats[key].published = Published(saved)
@@ -336,7 +356,7 @@ class SimulatedAgent:
             self._note(f"is refused {type(fact).__name__} of {key_of(fact)}: {result.code}", seat)
         if isinstance(fact, Ended):
             self._disk.seats[key_of(fact)].reported = True
-            seat.local = Local(Phase.ENDED, seat.local.asked, seat.local.killed, reported=True)
+            seat.local = replace(seat.local, reported=True, told_us=self._machine.clock())
         if isinstance(fact, CheckpointSaved):
             self._disk.seats[key_of(fact)].published = Published(fact, reported=True)
 

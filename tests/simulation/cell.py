@@ -17,6 +17,7 @@ from agents import wire
 from api.agents import wire_order
 from api.command import Command, Key, Replay
 from api.facts import Fact, record_facts
+from domain.errors import NotFound
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
@@ -26,6 +27,7 @@ from domain.node.events import Registered
 from domain.values.ids import JobId, NodeId, make_id
 from domain.values.time import MILLISECOND, SECOND
 from infra.recorder import Session
+from infra.space import Space
 from infra.store import Change, Log, stream_of
 from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
@@ -80,7 +82,8 @@ class CellApi:
         now = self._log.now()
         stream = stream_of("job", job)
         state, _ = self._log.load(stream, jobs.evolve, None)
-        assert state is not None, "a user controls jobs that were acknowledged"
+        if state is None:
+            raise NotFound("no_such_job", "a failover lost it")
         wish = state.spec.grace_seconds
         grace = self._views.grace_seconds() if wish is None else wish
 
@@ -98,7 +101,7 @@ class CellApi:
     def _keyed(self, key: str, reply: Reply, project: str, act: Callable[[Command], Any]) -> None:
         caller = SimpleNamespace(
             principal=SimpleNamespace(name="user"),
-            cell=SimpleNamespace(store=self._log),
+            cell=SimpleNamespace(store=self._log, space=Space(None, 0, dict)),
             request_id=key,
         )
         with contextlib.suppress(Replay):

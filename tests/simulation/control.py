@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from domain.errors import Refusal
 from domain.values.time import MILLISECOND, SECOND
+from infra.codec import Poison, UnknownEvent
 from infra.recorder import Epoch
-from infra.store import Log
 from processors import timers
 from processors.__main__ import RETRY_SECONDS
 from processors.scheduler import Scheduler
-from processors.timers import Timers, Watch
+from processors.timers import Timers
 from projections.jobs import Due
 from tests.simulation.database import Database, Trouble
 from tests.simulation.leases import MemoryLeases
+from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Crashed, Loop, Trace
 from tests.simulation.views import LiveViews
 
 RETRY = int(RETRY_SECONDS * SECOND)
+TICK = int(timers.TICK_SECONDS * SECOND)
+LONGEST_IDLE = 5 * SECOND
 Work = Callable[[], int]
 """One round of a process; returns the microseconds until the next, unless it is woken."""
 
@@ -33,7 +37,7 @@ class Leader:
         name: str,
         role: str,
         begin: Callable[[Database, Epoch], Work],
-        log: Log,
+        log: MemoryLog,
         loop: Loop,
         trace: Trace,
         random: Random,
@@ -43,7 +47,7 @@ class Leader:
         self.name, self.role = name, role
         self._begin, self._log, self._loop, self._trace = begin, log, loop, trace
         self._random, self._trouble, self._locks = random, trouble, locks
-        self._life = 0
+        self._life = self._known_failovers = 0
         self._busy = False
         self._armed: tuple[int, int] | None = None
         self._work: Work | None = None
@@ -102,6 +106,7 @@ class Leader:
             self._loop.after(RETRY, lambda: self._ask(life))
             return
         self._trace.note(f"{self.name} leads, epoch {epoch.number}")
+        self._known_failovers = self._log.failovers
         self._work = self._begin(database, epoch)
         self._arm(0)
 
@@ -120,15 +125,24 @@ class Leader:
             pause = self._work()
         except Crashed:
             return
-        except Refusal as refusal:
-            if life == self._life:
-                self._trace.note(f"{self.name} gives up: {refusal.code}")
-                self._release(life)
-                self.start(RETRY)
+        except (Refusal, UnknownEvent) as refusal:
+            self._fail(life, str(refusal))
+            return
+        except Exception as error:
+            if self._log.failovers == self._known_failovers:
+                raise  # a real fault: only after a failover a process may know what is not so
+            self._fail(life, f"{error!r}")
             return
         if life == self._life:
             self._busy = False
             self._arm(pause)
+
+    def _fail(self, life: int, why: str) -> None:
+        """As `processors.__main__.supervise`: it is told, and started anew."""
+        if life == self._life:
+            self._trace.note(f"{self.name} gives up: {why}")
+            self._release(life)
+            self.start(RETRY)
 
 
 @dataclass(frozen=True)
@@ -150,14 +164,46 @@ class MemoryWatch:
     def settle_lease(self, node: str, session: str) -> None:
         self.leases.settle(node, session)
 
+    def held_back(self, found: Sequence[Poison]) -> None:
+        """Told; it is mended by itself in a while."""
 
-def schedule(database: Database, epoch: Epoch) -> Work:
+    def idle(self, now: int) -> int:
+        """How long every tick would find nothing: at least one tick, at most `LONGEST_IDLE`."""
+        moments = (self.views.next_due(), self.leases.next_end(), now + LONGEST_IDLE)
+        left = min(at for at in moments if at is not None) - now
+        return max(TICK, -(-left // TICK) * TICK)
+
+
+@dataclass
+class MemoryWard:
+    """The port `Quarantine`; somebody asks for another try as soon as the code is mended."""
+
+    seen: Counter[str]
+    asked: bool = False
+
+    def enter(self, bad: Poison, *, stops: bool = False) -> None:  # noqa: ARG002 - the port
+        """Counted only."""
+        self.seen["a scheduler stands still" if stops else "a stream is held back"] += 1
+
+    def keep_only(self, streams: Collection[str]) -> None:  # noqa: ARG002 - the port
+        """The reading came to the end."""
+        self.asked = False
+
+    def retry_asked(self) -> bool:
+        return self.asked
+
+
+def schedule(ward: MemoryWard) -> Callable[[Database, Epoch], Work]:
     """The scheduler's life."""
-    process = Scheduler(database, database, epoch, database.now)
-    return lambda: 0 if process.cycle() else SECOND
+
+    def begin(database: Database, epoch: Epoch) -> Work:
+        process = Scheduler(database, database, epoch, database.now, ward)
+        return lambda: 0 if process.cycle() else SECOND
+
+    return begin
 
 
-def keep_time(watch: Watch) -> Callable[[Database, Epoch], Work]:
+def keep_time(watch: MemoryWatch) -> Callable[[Database, Epoch], Work]:
     """The timers' life."""
 
     def begin(database: Database, epoch: Epoch) -> Work:
@@ -165,7 +211,7 @@ def keep_time(watch: Watch) -> Callable[[Database, Epoch], Work]:
 
         def work() -> int:
             process.tick()
-            return int(timers.TICK_SECONDS * SECOND)
+            return watch.idle(database.now())
 
         return work
 

@@ -24,10 +24,12 @@ class Trouble:
     pause: int = 0
     longest_ms: int = 100
     down_until: int = 0
+    slow_until: int = 0
 
     def end(self) -> None:
         """A good day from now on."""
-        self.crash_before = self.crash_after = self.unknown = self.pause = self.down_until = 0
+        self.crash_before = self.crash_after = self.unknown = self.pause = 0
+        self.down_until = self.slow_until = 0
 
 
 class Database(Log):
@@ -57,11 +59,15 @@ class Database(Log):
             return []
         trouble = self._trouble
         self._stand_still()
+        if self._loop.now < trouble.slow_until:
+            self._loop.seen["slow disk"] += 1
+            self._loop.pause(self._random.randrange(20, 500) * MILLISECOND)
         self._die(trouble.crash_before, "before its commit")
         self._reach()
         recorded = self._log.append(changes, epoch=epoch, answer=answer, session=session)
         self._die(trouble.crash_after, "after its commit")
         if self._happens(trouble.unknown):
+            self._loop.seen["a commit that is not known"] += 1
             raise Unavailable("database_unavailable", "the connection broke at the commit")
         self._stand_still()
         return recorded
@@ -98,12 +104,14 @@ class Database(Log):
     def _stand_still(self) -> None:
         if self._happens(self._trouble.pause):
             longest = self._trouble.longest_ms if self._random.random() < 0.2 else 50
+            self._loop.seen["a process stands still"] += 1
             self._loop.pause(self._random.randrange(1, longest + 1) * MILLISECOND)
             if not self._alive():
                 raise Crashed
 
     def _die(self, chance: int, when: str) -> None:
         if self._happens(chance):
+            self._loop.seen[f"a process killed {when}"] += 1
             self._killed(when)
             raise Crashed
 

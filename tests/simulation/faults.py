@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from domain.event import Recorded
 from domain.node import node as nodes
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.project.events import Quota, QuotaSet
-from domain.values.time import MILLISECOND, SECOND
+from domain.values.time import SECOND
 from infra.store import stream_of
+from tests.simulation import outages
+from tests.simulation.outages import span
 from tests.simulation.plan import Plan
 from tests.simulation.users import PROJECTS
 
@@ -30,14 +33,25 @@ class Faults:
             "leader-killed": (self._kill_leader, 60),
             "lock-lost": (self._lose_lock, 60),
             "cell-away": (self._cell_away, 90),
-            "database-away": (self._database_away, 120),
+            "database-away": (partial(outages.away, world), 120),
+            "slow-disk": (partial(outages.slow, world), 150),
+            "poison": (partial(outages.poison, world), 200),
+            "clock-steps": (partial(outages.clock_steps, world), 200),
+            "failover-in-step": (partial(outages.fail_over_in_step, world), 300),
+            "failover-behind": (partial(outages.fail_over_behind, world), 250),
+            "flap": (lambda random: outages.flap(world, random, self._node(random)), 120),
+            "gpu-breaks": (
+                lambda random: outages.gpu_breaks(world, random, self._node(random)),
+                90,
+            ),
             "projector-stalls": (self._projector_stalls, 90),
             "partition": (self._partition, 30),
             "agent-killed": (self._agent_dies, 30),
             "machine-dies": (self._machine_dies, 60),
             "cordon": (self._cordon, 60),
             "quota": (self._quota, 90),
-            "burst": (self._burst, 90),
+            "reprioritize": (lambda random: world.users.reprioritize(random), 60),
+            "burst": (self._burst, 200),
         }
         self._moments: dict[str, bool] = {}
 
@@ -47,7 +61,7 @@ class Faults:
             random = self._plan.random(name)
             if random.random() < 0.7:
                 self._again(name, act, mean, random)
-        for name in ("lag-at-node", "stuck-registration"):
+        for name in ("lag-at-node", "stuck-registration", "save-interrupted"):
             self._moments[name] = self._plan.random(name).random() < 0.7
         self._choose(self._world.network.weather, _WEATHER)
         self._choose(self._world.trouble, _TROUBLE)
@@ -71,9 +85,19 @@ class Faults:
         random = self._bad_luck("stuck-registration")
         if random is not None:
             if self._world.machines[node].up:
-                self._world.stop_machine(node, wipe=False, span=_span(random, 30_000))
+                self._world.stop_machine(node, wipe=False, span=span(random, 30_000))
             self._world.trace.note("the API stands still while it registers", node=node)
-            self._world.loop.pause(_span(random, 60_000))
+            self._world.loop.pause(span(random, 60_000))
+
+    def saving(self, node: str) -> None:
+        """A stopped job saves; its agent, or the whole machine, may die before it has."""
+        random = self._bad_luck("save-interrupted")
+        if random is not None:
+            power, length = random.random() < 0.3, span(random, 10_000)
+            act = partial(self._world.stop_machine, node, False, length)
+            if not power:
+                act = partial(self._world.kill_agent, node, length)
+            self._world.loop.after(0, lambda: act() if self._world.machines[node].up else None)
 
     def _bad_luck(self, name: str) -> Random | None:
         """Now and then, the random numbers of a fault that goes with what is happening."""
@@ -89,6 +113,7 @@ class Faults:
         world = self._world
         world.network.heal()
         world.trouble.end()
+        outages.mend(world)
         world.projector_until = 0
         for name in sorted(world.machines):
             if not world.machines[name].up:
@@ -123,7 +148,7 @@ class Faults:
         return random.choice(sorted(self._world.machines))
 
     def _kill_leader(self, random: Random) -> None:
-        random.choice(self._world.leaders).crash("from outside", _span(random, 10_000))
+        random.choice(self._world.leaders).crash("from outside", span(random, 10_000))
 
     def _lose_lock(self, random: Random) -> None:
         for leader in self._world.leaders:
@@ -131,22 +156,17 @@ class Faults:
                 leader.lose_session()
 
     def _cell_away(self, random: Random) -> None:
-        span = _span(random, 30_000)
-        self._world.trace.note(f"the API is away for {span / 1e6:.1f} s")
-        self._world.network.cell_down_until = self._world.loop.now + span
-
-    def _database_away(self, random: Random) -> None:
-        span = _span(random, 15_000)
-        self._world.trace.note(f"the database is away for {span / 1e6:.1f} s")
-        self._world.trouble.down_until = self._world.loop.now + span
+        length = span(random, 30_000)
+        self._world.trace.note(f"the API is away for {length / 1e6:.1f} s")
+        self._world.network.cell_down_until = self._world.loop.now + length
 
     def _projector_stalls(self, random: Random) -> None:
-        span = _span(random, 20_000)
-        self._world.trace.note(f"the projector stands still for {span / 1e6:.1f} s")
-        self._world.projector_until = self._world.loop.now + span
+        length = span(random, 20_000)
+        self._world.trace.note(f"the projector stands still for {length / 1e6:.1f} s")
+        self._world.projector_until = self._world.loop.now + length
 
     def _partition(self, random: Random) -> None:
-        node, until = self._node(random), self._world.loop.now + _span(random, 50_000)
+        node, until = self._node(random), self._world.loop.now + span(random, 50_000)
         way = random.choice(("both ways", "both ways", "to the cell", "from the cell"))
         self._world.trace.note(f"is cut off {way} until {until / 1e6:.1f}", node=node)
         if way != "from the cell":
@@ -155,12 +175,12 @@ class Faults:
             self._world.network.block("cell", node, until)
 
     def _agent_dies(self, random: Random) -> None:
-        self._world.kill_agent(self._node(random), _span(random, 15_000))
+        self._world.kill_agent(self._node(random), span(random, 15_000))
 
     def _machine_dies(self, random: Random) -> None:
         name = self._node(random)
         if self._world.machines[name].up:
-            self._world.stop_machine(name, random.random() < 0.2, _span(random, 90_000))
+            self._world.stop_machine(name, random.random() < 0.2, span(random, 90_000))
 
     def _cordon(self, random: Random) -> None:
         self._operate(self._node(random), random.choice(("cordon", "drain", "uncordon")))
@@ -202,7 +222,3 @@ _TROUBLE: dict[str, tuple[int, ...]] = {
     "longest_ms": (100, 5000, 40_000),
 }
 """Fields of `Weather` and `Trouble`, each a fault of its own: the first value is a good day's."""
-
-
-def _span(random: Random, most_ms: int) -> int:
-    return random.randrange(100, most_ms) * MILLISECOND

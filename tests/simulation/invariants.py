@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import AllocationEvent, Granted, Released, SeatEnded, SeatLost
+from domain.allocation.seat import Outcome
 from domain.event import Recorded
 from domain.job import job as jobs
 from domain.job.events import GraceExpired, JobEvent, Placed, Reopened, Submitted
 from domain.job.job import Job
 from domain.job.transitions import TRANSITIONS
 from domain.node import node as nodes
-from domain.node.events import NodeEvent
+from domain.node.events import NodeEvent, Registered
 from domain.node.node import Node
 from domain.project.events import Quota, QuotaSet
 from domain.values.resources import NOTHING, Resources
 from infra.recorder import Answer, Epoch
 from tests.simulation.loop import Trace
 from tests.simulation.machine import Machine, Process
+
+Standing = TypeVar("Standing")
 
 
 class Violation(BaseException):
@@ -44,11 +48,35 @@ class Checker:
         self.nodes: dict[str, Node] = {}
         self.machines: dict[str, Machine] = {}
         self._quotas: dict[str, list[tuple[int, Quota]]] = {}
+        self._offers: dict[str, list[tuple[int, Registered]]] = {}
         self._projects: dict[str, str] = {}
         self._names: set[str] = set()
         self._keys: set[tuple[str, str]] = set()
-        self._latest: dict[str, int] = {}
         self._position = 0
+        self._epochs_given: set[Epoch] = set()
+        self.names: dict[str, str] = {}
+        """Of every job that ever was, also of those a failover lost."""
+
+    def copy(self) -> tuple[Any, ...]:
+        """What was true at this moment."""
+        quotas = {name: list(known) for name, known in self._quotas.items()}
+        offers = {name: list(known) for name, known in self._offers.items()}
+        return (
+            dict(self.jobs),
+            dict(self.allocations),
+            dict(self.nodes),
+            quotas,
+            offers,
+            dict(self._projects),
+            set(self._names),
+            set(self._keys),
+            self._position,
+        )
+
+    def fail_over(self, standby: tuple[Any, ...]) -> None:
+        """What was true then is true again."""
+        self.jobs, self.allocations, self.nodes, self._quotas, self._offers = standby[:5]
+        self._projects, self._names, self._keys, self._position = standby[5:]
 
     def fail(
         self, invariant: str, detail: str, job: str = "", nodes: set[str] | None = None
@@ -74,6 +102,12 @@ class Checker:
             if isinstance(item.event, Granted):
                 self._granted(item.event, item)
 
+    def took(self, epoch: Epoch) -> None:
+        """A leader took a role."""
+        if epoch in self._epochs_given:
+            self.fail("I11", f"epoch {epoch.number} of {epoch.role} was given twice")
+        self._epochs_given.add(epoch)
+
     def _one(self, item: Recorded) -> None:
         if item.position <= self._position:
             self.fail("I9", f"position {item.position} after {self._position}")
@@ -88,6 +122,7 @@ class Checker:
         elif isinstance(event, NodeEvent):
             self._trace.note(f"[{item.position}] {event.topic}", node=name)
             self.nodes[name] = nodes.evolve(self.nodes.get(name), event)
+            self._offers.setdefault(name, []).append((item.position, self.nodes[name].offer))
         elif isinstance(event, QuotaSet):
             self._trace.note(f"[{item.position}] {name}: {event}")
             self._quotas.setdefault(name, []).append((item.position, event.quota))
@@ -100,6 +135,7 @@ class Checker:
             if before is not None or event.spec.name in self._names:
                 self.fail("I10", f"{event.spec.name} was submitted twice", name)
             self._names.add(event.spec.name)
+            self.names[name] = event.spec.name
         elif before is None or (before.phase, type(event)) not in TRANSITIONS:
             self.fail("I7", f"{event.topic} in {before and before.phase}", name)
         if isinstance(event, GraceExpired):
@@ -137,12 +173,14 @@ class Checker:
                 if other.job == job and other.attempt >= event.attempt:
                     self.fail("I3", f"attempt {event.attempt} after {other.attempt}", job)
             self._projects[name] = item.meta.project or ""
+        if ends and before is not None and len(before.seats) > 1 and not before.ends:
+            self._trace.seen["a gang lost one of its seats"] += _went_wrong(event)
         if isinstance(event, Released) and before is not None and not before.all_ended:
             self.fail("I6", f"{name} is released before all its seats ended", job)
         self.allocations[name] = allocations.evolve(before, event)
 
     def _granted(self, event: Granted, item: Recorded) -> None:
-        job = self.jobs[event.job]
+        job, read = self.jobs[event.job], int(item.meta.cause.partition(":")[2])
         if (job.allocation, job.attempt, job.seats) != (
             event.allocation,
             event.attempt,
@@ -150,10 +188,14 @@ class Checker:
         ):
             self.fail("I6", f"{event.allocation} is granted, its job is not placed so", event.job)
         for node in {str(seat.node) for seat in event.seats}:
-            self._capacity(node, event.job)
-        self._quota(item.meta.project or "", int(item.meta.cause.partition(":")[2]), event.job)
+            self._capacity(node, read, event)
+        self._quota(item.meta.project or "", read, event.job)
 
-    def _capacity(self, node: str, job: str) -> None:
+    def _capacity(self, node: str, read: int, event: Granted) -> None:
+        """A grant keeps within what was offered when it was decided, or a later offer.
+
+        What is still held of a GPU that broke since is not counted: it is not offered either.
+        """
         held = NOTHING
         devices: list[str] = []
         for allocation in self.allocations.values():
@@ -163,12 +205,15 @@ class Checker:
                 if seat.node == node:
                     held = held + allocation.per_seat
                     devices += seat.devices
-        offer = self.nodes[node].offer
-        if not held.fits(offer.capacity):
-            self.fail("I1", f"{node} holds {held} of {offer.capacity}", job, {node})
-        known = {device.id for device in offer.devices}
-        if len(set(devices)) != len(devices) or not known.issuperset(devices):
-            self.fail("I1", f"{node} gave a GPU twice: {sorted(devices)}", job, {node})
+        if len(set(devices)) != len(devices):
+            self.fail("I1", f"{node} gave a GPU twice: {sorted(devices)}", event.job, {node})
+        given = {
+            str(device) for seat in event.seats if seat.node == node for device in seat.devices
+        }
+        offers = _standing(self._offers[node], read)
+        if not any(_holds(offer, held, devices, given) for offer in offers):
+            text = f"{node} holds {held} with {sorted(devices)} of {offers[-1]}"
+            self.fail("I1", text, event.job, {node})
 
     def _quota(self, project: str, read: int, job: str) -> None:
         """A grant keeps within the quota that stood when it was decided, or a later one."""
@@ -176,10 +221,7 @@ class Checker:
         for name, allocation in self.allocations.items():
             if self._projects[name] == project and not allocation.released:
                 used = used + allocation.per_seat * len(allocation.seats)
-        known = self._quotas.get(project, [])
-        before = [quota for position, quota in known if position <= read]
-        allowed = [before[-1] if before else Quota()]
-        allowed += [quota for position, quota in known if position > read]
+        allowed = _standing([(0, Quota()), *self._quotas.get(project, [])], read)
         if not any(_within(used, quota) for quota in allowed):
             self.fail("I4", f"{project} holds {used}, allowed {allowed}", job)
 
@@ -206,6 +248,24 @@ class Checker:
                 self.fail("I1", text, order.job, {machine.name})
         if cpu > machine.offer.capacity.cpu_milli:
             self.fail("I1", f"{machine.name} runs {cpu} of its CPUs", order.job, {machine.name})
+
+
+def _standing(known: list[tuple[int, Standing]], read: int) -> list[Standing]:
+    """What stood at the position that was read, and whatever came after it."""
+    before = [value for position, value in known if position <= read]
+    return [*before[-1:], *(value for position, value in known if position > read)]
+
+
+def _holds(offer: Registered, held: Resources, devices: list[str], given: set[str]) -> bool:
+    known = {str(device.id) for device in offer.devices}
+    gone = 1000 * len(set(devices) - known)
+    rest = replace(held, gpu_milli=held.gpu_milli - gone)
+    return known.issuperset(given) and rest.fits(offer.capacity)
+
+
+def _went_wrong(event: SeatEnded | SeatLost) -> bool:
+    """Whether a seat ended other than by itself and well."""
+    return isinstance(event, SeatLost) or event.outcome is not Outcome.EXITED
 
 
 def _within(used: Resources, quota: Quota) -> bool:

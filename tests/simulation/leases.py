@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import Conflict, StaleWriter
 from infra.leases import MARGIN_MS
@@ -85,6 +85,15 @@ class MemoryLeases:
         for row in self.rows.values():
             row.lost = row.lost or row.expires_at < now
         return [(n, row.session) for n, row in sorted(self.rows.items()) if row.lost and row.nonce]
+
+    def next_end(self) -> int | None:
+        """When the next lease runs out that is not settled; it may be over."""
+        ends = (row.expires_at for row in self.rows.values() if not row.lost or row.nonce)
+        return min(ends, default=None)
+
+    def copy(self) -> dict[str, Row]:
+        """What a standby has that got everything so far."""
+        return {node: replace(row) for node, row in self.rows.items()}
 
     def settle(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""

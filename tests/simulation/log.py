@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from domain.errors import StaleWriter
+from domain.errors import StaleWriter, Unavailable
 from domain.event import Recorded, StreamId
+from domain.job.events import PriorityChanged
+from infra.codec import UnknownEvent, poison
+from infra.failover import EPOCHS
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, KeyTaken, Log, Saved, VersionConflict
 from tests.simulation.guards import Guard
@@ -14,8 +19,22 @@ from tests.simulation.guards import Guard
 Observer = Callable[[list[Recorded], Epoch | None, Answer | None], None]
 
 
+@dataclass(frozen=True)
+class LogCopy:
+    """What a standby has of the log."""
+
+    events: list[Recorded]
+    streams: dict[StreamId, list[Recorded]]
+    answers: dict[tuple[str, str], Saved]
+    epochs: dict[str, int]
+
+
 class MemoryLog(Log):
-    """The log of one cell. A refused append leaves a gap in the positions, as Postgres does."""
+    """The log of one cell. A refused append leaves a gap in the positions, as Postgres does.
+
+    `unreadable` are positions of poison: events this code cannot read until they are mended.
+    `seen` counts what rivals ran into.
+    """
 
     def __init__(self, clock: Callable[[], int], off: frozenset[Guard] = frozenset()) -> None:
         self._clock = clock
@@ -26,7 +45,12 @@ class MemoryLog(Log):
         self._streams: dict[StreamId, list[Recorded]] = {}
         self._answers: dict[tuple[str, str], Saved] = {}
         self.epochs: dict[str, int] = {}
+        self.held_until = self.failovers = 0
+        self.poison_next = False
+        self.unreadable: set[int] = set()
+        self.seen: Counter[str] = Counter()
         self.holds: Callable[[Session], bool] = lambda _: True
+        self.taken: Callable[[Epoch], None] = lambda _: None
         self.observers: list[Observer] = []
 
     def append(
@@ -44,11 +68,13 @@ class MemoryLog(Log):
         self._next += sum(len(change.events) for change in changes)
         over = epoch is not None and self.epochs.get(epoch.role) != epoch.number
         if over and Guard.EPOCH not in self._off:
+            self.seen["a write of a leader that is over"] += 1
             raise StaleWriter("stale_epoch", "another leader has taken over")
         stale = session is not None and not self.holds(session)
         if stale and Guard.REGISTRATION not in self._off:
+            self.seen["a write of a session that is over"] += 1
             raise StaleWriter("stale_lease", "the node's lease was lost meanwhile")
-        self._check(changes, answer)
+        self._check(changes, answer, epoch)
         recorded = self._record(changes, first, epoch)
         if answer is not None:
             self._answers[answer.principal, answer.key] = Saved(
@@ -58,16 +84,23 @@ class MemoryLog(Log):
             observer(recorded, epoch, answer)
         return recorded
 
-    def _check(self, changes: Sequence[Change], answer: Answer | None) -> None:
+    def _check(self, changes: Sequence[Change], answer: Answer | None, epoch: Epoch | None) -> None:
         versions: dict[StreamId, int] = {}
         for change in changes:
             known = versions.get(change.stream, len(self._streams.get(change.stream, ())))
             if change.version != known and Guard.VERSIONS not in self._off:
+                self._note_rival(change.stream, epoch)
                 raise VersionConflict("version_conflict", "another writer was first: try again")
             versions[change.stream] = known + len(change.events)
         taken = answer is not None and (answer.principal, answer.key) in self._answers
         if taken and Guard.KEYS not in self._off:
             raise KeyTaken("key_taken", "the idempotency key was just used")
+
+    def _note_rival(self, stream: StreamId, epoch: Epoch | None) -> None:
+        self.seen["two writers at once"] += 1
+        first = self._streams[stream][-1].event if stream in self._streams else None
+        if epoch is not None and isinstance(first, PriorityChanged):
+            self.seen["a priority changed while it was placed"] += 1
 
     def _record(self, changes: Sequence[Change], first: int, epoch: Epoch | None) -> list[Recorded]:
         number, at = epoch.number if epoch else None, self.now()
@@ -81,16 +114,34 @@ class MemoryLog(Log):
                 item = Recorded(position, change.stream, version, at, change.meta, number, event)
                 stream.append(item)
                 recorded.append(item)
+        if self.poison_next:
+            self.poison_next = False
+            self.unreadable.add(first)
         self._events += recorded
         self._positions += [item.position for item in recorded]
         return recorded
 
     def read(self, after: int, limit: int = 1000) -> list[Recorded]:
         start = bisect_right(self._positions, after)
-        return self._events[start : start + limit]
+        return self._readable(self._events[start : start + limit])
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
-        return self._streams.get(stream, [])[after:]
+        events = self._streams.get(stream, [])[after:]
+        readable = self._readable(events)
+        if len(readable) < len(events):
+            self._readable(events[len(readable) :])
+        return readable
+
+    def _readable(self, events: list[Recorded]) -> list[Recorded]:
+        """Events up to the first that is bad; UnknownEvent where that is the first of all."""
+        if self.unreadable:
+            for number, event in enumerate(events):
+                if event.position in self.unreadable:
+                    if number:
+                        return events[:number]
+                    self.seen["a poison event"] += 1
+                    raise UnknownEvent(poison(event, ValueError("cannot be read here")))
+        return events
 
     def head(self) -> int:
         return self._positions[-1] if self._positions else 0
@@ -102,5 +153,30 @@ class MemoryLog(Log):
         return None if Guard.KEYS in self._off else self._answers.get((principal, key))
 
     def take_role(self, role: str, holder: str) -> Epoch:  # noqa: ARG002 - nobody asks
+        if self.now() < self.held_until:
+            raise Unavailable("failover", "agents are reconciled first")
         self.epochs[role] = self.epochs.get(role, 0) + 1
-        return Epoch(role, self.epochs[role])
+        epoch = Epoch(role, self.epochs[role])
+        self.taken(epoch)
+        return epoch
+
+    def copy(self) -> LogCopy:
+        """What a standby has that got everything so far."""
+        streams = {stream: list(events) for stream, events in self._streams.items()}
+        return LogCopy(list(self._events), streams, dict(self._answers), dict(self.epochs))
+
+    def fail_over(self, standby: LogCopy, hold_us: int) -> list[Recorded]:
+        """Go on with what the standby has, as `infra.failover` does; what was lost."""
+        self.failovers += 1
+        lost = self._events[len(standby.events) :]
+        self._events, self._streams = standby.events, standby.streams
+        self._answers = standby.answers
+        self._positions = [event.position for event in self._events]
+        self._next = self.head() + 1
+        self.unreadable = {p for p in self.unreadable if p < self._next}
+        over = 0 if Guard.RAISE in self._off else EPOCHS
+        for role in self.epochs:
+            self.epochs[role] = standby.epochs.get(role, 0) + over
+        if Guard.HOLD not in self._off:
+            self.held_until = self.now() + hold_us
+        return lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import zlib
+from collections import Counter
 from collections.abc import Callable
 
 Action = Callable[[], None]
@@ -15,11 +16,15 @@ class Crashed(BaseException):
 
 
 class Loop:
-    """Runs actions in order of time. `pause` lets the rest of the world go on inside an action."""
+    """Runs actions in order of time. `pause` lets the rest of the world go on inside an action.
+
+    `seen` counts what came about of all that can go wrong.
+    """
 
     def __init__(self) -> None:
         self.now = 0
         self.events = 0
+        self.seen: Counter[str] = Counter()
         self._queue: list[tuple[int, int, Action]] = []
         self._number = 0
         self._depth = 0
@@ -59,6 +64,7 @@ class Trace:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+        self.seen = loop.seen
         self._lines: list[tuple[int, str, str, str]] = []
         self.checksum = 0
 

@@ -88,6 +88,9 @@ class Machine:
         self.exited: Callable[[SeatKey], None] | None = None
         self.up = False
         self.boots = 0
+        self.broken: set[str] = set()
+        self.saving: Callable[[str], None] = lambda _: None
+        """Told this machine's name when a job that was stopped begins its last save."""
         self._booted = 0
 
     @property
@@ -96,8 +99,11 @@ class Machine:
 
     @property
     def offer(self) -> Registered:
-        """What this boot offers."""
-        return replace(self._offer, boot=self.boot)
+        """What this boot offers: all but the GPUs that broke."""
+        offer = self._offer
+        devices = tuple(d for d in offer.devices if d.id not in self.broken)
+        capacity = replace(offer.capacity, gpu_milli=1000 * len(devices))
+        return replace(offer, boot=self.boot, capacity=capacity, devices=devices)
 
     def clock(self) -> int:
         """Microseconds since boot, by a clock that is a little fast or slow."""
@@ -124,6 +130,16 @@ class Machine:
         self.processes.clear()
         if wipe:
             self.disk = Disk()
+
+    def break_gpu(self, number: int) -> None:
+        """A GPU fails, and with it whatever uses it."""
+        device = str(self._offer.devices[number % len(self._offer.devices)].id)
+        self.broken.add(device)
+        self.trace.note(f"{device} breaks", node=self.name)
+        for process in list(self.processes.values()):
+            if device in process.order.seat.devices:
+                self.loop.seen["a GPU breaks under a job"] += 1
+                self._end(process, Result(1))
 
     def spawn(self, order: Order) -> None:
         """Begin a seat's process."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.errors import Refusal
 from domain.values.time import MILLISECOND
+from infra.codec import UnknownEvent
 from tests.simulation.loop import Crashed, Loop
 
 Reply = Callable[[Any], None]
@@ -73,20 +74,25 @@ class Network:
                 handler(reply)
             except Refusal as refusal:
                 reply(refusal)
-            except Crashed:
-                pass  # the process that served it is gone: no reply
+            except (Crashed, UnknownEvent):
+                pass  # the process that served it is gone, or failed: no reply
 
         self._carry(node, "cell", arrive)
         self.loop.after(timeout, lambda: finish(AWAY))
 
     def _carry(self, source: str, target: str, deliver: Callable[[], None]) -> None:
         random, weather = self._random(target if source == "cell" else source), self.weather
-        for _ in range(2 if _happens(random, weather.duplicate) else 1):
+        seen = self.loop.seen
+        twice = _happens(random, weather.duplicate)
+        seen["a message twice"] += twice
+        for _ in range(2 if twice else 1):
             if _happens(random, weather.drop):
+                seen["a message lost"] += 1
                 continue
             when = self.loop.now + _delay(random, weather)
             until = self.blocked.get((source, target), 0)
             if until > self.loop.now:
+                seen["a message cut off"] += 1
                 if random.random() < 0.5:
                     continue
                 when = until + _delay(random, weather)  # what the network still held

@@ -12,7 +12,9 @@ from multiprocessing import Pool, pool
 from tests.simulation.guards import Guard
 from tests.simulation.world import Outcome, run
 
-PROCESSES = len(os.sched_getaffinity(0))
+SHARED = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether other test processes keep the other processors busy."""
+PROCESSES = 1 if SHARED else len(os.sched_getaffinity(0))
 Task = tuple[int, frozenset[Guard], Collection[str] | None]
 """Seed, the guards that are off, and what alone may happen: the arguments of `run`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -45,7 +46,12 @@ class Users:
 
     def behaviour(self, job: str) -> Behaviour:
         """What a job does."""
-        return self.behaviours[self.checker.jobs[job].spec.name]
+        return self.behaviours[self.checker.names[job]]
+
+    def acknowledged(self) -> set[str]:
+        """The jobs whose submission was acknowledged, as far as the cell knows them."""
+        known = {job.spec.name for job in self.checker.jobs.values()}
+        return {name for name in self.behaviours if name not in self.unanswered and name in known}
 
     def submit(self, number: int) -> None:
         """One new job, unless it is left out."""
@@ -74,6 +80,14 @@ class Users:
             )
         )
         self._control(random.choice(known), *chosen)
+
+    def reprioritize(self, random: Random) -> None:
+        """Change the priority of everything that waits, at moments close to each other."""
+        for name, job in sorted(self.checker.jobs.items()):
+            if job.phase is Phase.QUEUED:
+                change = _priority(random.randrange(10))
+                delay = random.randrange(500) * MILLISECOND
+                self.loop.after(delay, partial(self._control, name, "priority", change))
 
     def release_all(self) -> None:
         """Resume whatever waits for a person."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from domain.allocation.events import Granted
@@ -26,6 +27,15 @@ def rebuilt(events: Iterable[Recorded]) -> Rows:
         for view in VIEWS:
             fold_event(view, rows[view.name], list(view.touches(event)), event, [])
     return rows
+
+
+@dataclass(frozen=True)
+class ViewsCopy:
+    """What a standby has of the views."""
+
+    position: int
+    rows: Rows
+    due: set[Key]
 
 
 class LiveViews:
@@ -77,6 +87,21 @@ class LiveViews:
             return [job for at, job in sorted(found) if at <= now]
 
         return Due(ids("due_at"), ids("stop_deadline"), ids("limit_at"))
+
+    def next_due(self) -> int | None:
+        """When the next job is due, as far as the views have come."""
+        rows = [self.rows["jobs"][key] for key in self._due]
+        moments = (at for r in rows for at in (r.due_at, r.stop_deadline, r.limit_at))
+        return min((at for at in moments if at is not None), default=None)
+
+    def copy(self) -> ViewsCopy:
+        """What a standby has that got everything so far."""
+        rows = {view: dict(rows) for view, rows in self.rows.items()}
+        return ViewsCopy(self.position, rows, set(self._due))
+
+    def fail_over(self, standby: ViewsCopy) -> None:
+        """Go on with what the standby has."""
+        self.position, self.rows, self._due = standby.position, standby.rows, standby.due
 
     def grace_seconds(self) -> int:
         """The policy's grace."""

@@ -18,11 +18,13 @@ from domain.values.ids import DeviceId, NodeId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import MILLISECOND, SECOND
 from domain.values.topology import Device
+from infra.codec import UnknownEvent
 from infra.store import Change, stream_of
 from processors import scheduler, timers
+from tests.replayed import replay
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
-from tests.simulation.control import Leader, MemoryWatch, keep_time, schedule
+from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, keep_time, schedule
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
 from tests.simulation.guards import Guard, without
@@ -45,7 +47,7 @@ LAST = 3000 * SECOND
 @dataclass(frozen=True)
 class Outcome:
     """How a world went: `checksum` is of its whole trace and log, `happened`
-    names what was planned and came about."""
+    names what was planned and came about, `seen` what went wrong."""
 
     seed: int
     events: int
@@ -54,6 +56,7 @@ class Outcome:
     checksum: str
     happened: tuple[str, ...]
     violation: Violation | None = None
+    seen: tuple[str, ...] = ()
 
 
 class World:
@@ -68,7 +71,10 @@ class World:
         self.trace = Trace(self.loop)
         self._random = Random(f"world {seed}")
         self._off = off
-        self.log = MemoryLog(lambda: EPOCH + self.loop.now, off)
+        self.clock_step = 0
+        self.failing = False
+        self.log = MemoryLog(lambda: EPOCH + self.loop.now + self.clock_step, off)
+        self.log.seen = self.loop.seen
         self.checker = Checker(self.trace, self.log.epochs)
         self.network = Network(self.loop, lambda node: self._fork(f"network {node}"), Weather())
         self.trouble = Trouble()
@@ -81,8 +87,10 @@ class World:
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
         )
         self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
+        self.log.taken = self.checker.took
         self.log.observers.append(self.checker.recorded)
         self.log.observers.append(lambda *_: self._ring())
+        self.ward = MemoryWard(self.loop.seen)
         self.leaders = self._make_leaders()
         self.machines = {m.name: m for m in self._make_machines()}
         self.checker.machines = self.machines
@@ -99,6 +107,8 @@ class World:
         self.faults = Faults(self, self.plan)
         self.log.observers.append(lambda batch, *_: self.faults.recorded(batch))
         self.cell.registering = self.faults.registering
+        for machine in self.machines.values():
+            machine.saving = self.faults.saving
 
     def _fork(self, name: str) -> Random:
         return Random(f"{name} {self.seed}")
@@ -107,7 +117,7 @@ class World:
         locks: dict[str, tuple[str, int]] = {}
         found = []
         for role, begin in (
-            (scheduler.ROLE, schedule),
+            (scheduler.ROLE, schedule(self.ward)),
             (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases))),
         ):
             for number in (1, 2):
@@ -219,8 +229,14 @@ class World:
         self._projecting = False
         if self.loop.now < self.projector_until:
             self._project_later()
-        else:
+            return
+        try:
             self.views.step()
+        except UnknownEvent:
+            self.loop.after(RETRY, self._project_later)
+        else:
+            for leader in self.leaders:
+                leader.wake()
 
     # a run
 
@@ -248,6 +264,7 @@ class World:
             self._checksum(),
             tuple(self.plan.done),
             violation,
+            tuple(sorted(+self.loop.seen)),
         )
 
     def _begin(self) -> None:
@@ -257,9 +274,9 @@ class World:
             leader.start(self._random.randrange(SECOND))
         for name in sorted(self.machines):
             self.loop.after(self._random.randrange(5 * SECOND), partial(self._power_on, name))
-        for number in range(1, self._random.randrange(9, 21)):
+        for number in range(1, self._random.randrange(6, 13)):
             self.loop.at(self._random.randrange(HEAL), partial(self.users.submit, number))
-        for number in range(1, self._random.randrange(1, 16)):
+        for number in range(1, self._random.randrange(1, 13)):
             self.loop.at(self._random.randrange(HEAL), partial(self.users.control, number))
         self.faults.begin()
 
@@ -295,6 +312,14 @@ class World:
             if not allocation.released:
                 checker.fail("I2", f"{name} is held for ever", allocation.job)
         self._check_folds()
+        if not self._off:
+            self._check_receipts()
+
+    def _check_receipts(self) -> None:
+        """Every decision has one receipt, and comes out again from the log alone."""
+        tally = replay(self.log.read)
+        if tally.difference is not None:
+            self.checker.fail("I11", f"cannot be decided anew: {tally.difference}")
 
     def _check_folds(self) -> None:
         """Read models are folds of the log, and in the end the snapshot holds nothing."""

@@ -1,150 +1,130 @@
-"""Starts that are held for blocked jobs, and what may fill the time until then."""
+"""Laws of backfill over whole runs, and its cases by hand."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.job.transitions import PLACED, Phase
-from domain.policy.events import Backfill, Order
-from domain.scheduling.plan import plan
-from domain.scheduling.reason import WaitCode
-from domain.values.ids import JobId
-from domain.values.time import SECOND
-from tests.domain.scheduling.stage import Stage
+from bench.pool import PoolEngine
+from bench.simulator import History, simulate
+from bench.trace import TraceJob
+from domain.scheduling.backfill import conservative, easy, reference, strict
+from domain.scheduling.order import ORDERS, Claim, fcfs
+from domain.scheduling.profile import Profile
+
+CAPACITY = 8
 
 
-def busy(**policy: object) -> Stage:
-    """Four GPUs of which two are in use for 100 s; then a job waits for all four."""
-    stage = Stage()
-    stage.node("n1", gpus=4)
-    stage.policy(**policy)
-    stage.ask("runs", 2, estimate_seconds=100)
-    stage.run()
-    stage.ask("wide", 4, estimate_seconds=50)
-    stage.run()
-    return stage
+def claim(name: str, size: int, estimate: int, submitted: int = 0) -> Claim:
+    return Claim(name, (size,), estimate, submitted, size)
 
 
-def test_the_start_of_the_first_that_waits_is_foreseen() -> None:
-    stage = busy()
-    began = stage.job("runs").started_at
-    assert stage.why("wide").starts_at == began + 100 * SECOND
+@st.composite
+def traces(draw: st.DrawFn, *, exact: bool = True) -> list[TraceJob]:
+    times = sorted(draw(st.lists(st.integers(0, 40), min_size=1, max_size=14)))
+    found = []
+    for number, submitted in enumerate(times):
+        run, size = draw(st.integers(1, 12)), draw(st.integers(1, CAPACITY))
+        estimate = run if exact else run + draw(st.integers(0, 9))
+        found.append(TraceJob(f"{number:03}", submitted, run, estimate, (size,), size))
+    return found
 
 
-def test_a_short_job_fills_the_time_and_a_long_one_does_not() -> None:
-    stage = busy()
-    stage.ask("long", 2, estimate_seconds=500)
-    stage.ask("unknown", 2)
-    assert stage.run() == []
-    assert stage.why("long").code is WaitCode.CAPACITY_RESERVED
-    stage.ask("short", 2, estimate_seconds=60)
-    assert stage.run() == ["short"]
+class Watched(PoolEngine):
+    """Keeps the first start that was held for each job, and every later one."""
+
+    def decide(self, now: int):  # type: ignore[no-untyped-def]
+        found = list(super().decide(now))
+        for job, start in self.held.items():
+            self.given.setdefault(job, []).append(start)
+        return found
+
+    given: dict[str, list[int]]
 
 
-def test_without_backfill_capacity_that_nobody_else_can_use_is_given_away() -> None:
-    stage = busy(enable_backfill=False)
-    stage.ask("long", 2, estimate_seconds=500)
-    assert stage.run() == ["long"]
+def ran(jobs: list[TraceJob], order: str, backfill: str, depth: int = 1) -> tuple[History, Watched]:
+    engine = Watched((CAPACITY,), order, backfill, depth=depth)
+    engine.given = {}
+    return simulate(jobs, engine), engine
 
 
-def test_a_job_that_leaves_room_beside_the_held_start_may_run_on() -> None:
-    stage = Stage()
-    stage.node("n1", gpus=4)
-    stage.ask("runs", 3, estimate_seconds=100)
-    stage.run()
-    stage.ask("wide", 3, estimate_seconds=50)
-    stage.run()
-    stage.ask("beside", 1, estimate_seconds=5000)
-    assert stage.run() == ["beside"]
-
-
-def test_easy_holds_for_the_first_and_conservative_for_all() -> None:
-    for backfill in Backfill:
-        stage = busy(backfill=backfill)
-        stage.ask("second", 4, estimate_seconds=50)
-        stage.run()
-        began = stage.job("runs").started_at
-        starts = began + 150 * SECOND if backfill is Backfill.CONSERVATIVE else None
-        assert stage.why("second").starts_at == starts
-
-
-def test_a_job_that_overruns_is_expected_to_run_as_long_again() -> None:
-    stage = busy(enable_preemption=False)
-    began = stage.job("runs").started_at
-    stage.pass_time(150)
-    stage.ask("other", 4, estimate_seconds=50, priority=1)
-    stage.run()
-    assert stage.why("other").starts_at == began + 200 * SECOND
-
-
-JOBS = st.lists(
-    st.tuples(st.integers(1, 4), st.integers(1, 60), st.integers(1, 2), st.integers(0, 30)),
-    min_size=2,
-    max_size=14,
-)
-
-
-@given(JOBS, st.sampled_from(list(Backfill)), st.integers(1, 3))
-def test_with_exact_estimates_no_held_start_is_ever_missed(
-    jobs: list[tuple[int, int, int, int]], backfill: Backfill, depth: int
+@given(traces(), st.integers(1, 4))
+def test_no_filler_delays_a_held_start_when_estimates_are_exact(
+    jobs: list[TraceJob], depth: int
 ) -> None:
-    """Jobs come, run exactly as long as they said, and first come is first looked at.
-
-    The promise is to the first that waits: those behind it may be moved by those ahead of them,
-    which choose their seats anew when they start, but by nobody else.
-    """
-    stage = Stage()
-    stage.node("n1", gpus=4)
-    stage.node("n2", gpus=3)
-    stage.policy(
-        primary_policy=Order.FIFO,
-        enable_preemption=False,
-        backfill=backfill,
-        backfill_depth=depth,
-    )
-    begin, arrivals = stage.now, []
-    for number, (gpus, seconds, replicas, later) in enumerate(jobs):
-        at = begin + (later + number) * SECOND * 10
-        arrivals.append((at, f"job-{number:02}", gpus, seconds, replicas))
-    arrivals.sort()
-    promised: dict[str, int] = {}
-    ends: list[tuple[int, str]] = []
-    while arrivals or ends:
-        at = min([a[0] for a in arrivals[:1]] + [e[0] for e in sorted(ends)[:1]])
-        stage.now = at
-        while ends and min(ends)[0] <= at:
-            stage.end(JobId(min(ends)[1]))
-            ends.remove(min(ends))
-        while arrivals and arrivals[0][0] <= at:
-            _, name, gpus, seconds, replicas = arrivals.pop(0)
-            stage.now = at - SECOND
-            stage.ask(name, gpus, replicas=replicas, estimate_seconds=seconds)
-        stage.now = at
-        for name in stage.run():
-            assert name not in promised or at <= promised[name] + SLACK, (
-                name,
-                at,
-                promised,
-                jobs,
-                backfill,
-                depth,
-            )
-            ends.append((at + stage.job(name).spec.estimate_seconds * SECOND, name))
-        waiting = [job for job in stage.in_phase(Phase.QUEUED) if is_possible(stage, job)]
-        if waiting:
-            first = min(waiting, key=lambda job: (stage.job(job).queued_since, job))
-            starts = plan(stage.snapshot, stage.now).starts
-            if first in starts:
-                promised.setdefault(str(first), starts[first])
-    left = stage.in_phase(Phase.QUEUED)
-    assert all(stage.why(str(job)).code is WaitCode.NEVER_FITS for job in left)
-    assert not stage.in_phase(*PLACED)
+    history, engine = ran(jobs, "fcfs", "easy", depth)
+    for job, given_starts in engine.given.items():
+        assert history.starts[job] <= given_starts[0]
+        assert given_starts == sorted(given_starts, reverse=True)
 
 
-SLACK = SECOND // 10
-"""Each recorded event takes a microsecond in these tests."""
+@given(traces(exact=False), st.sampled_from(sorted(ORDERS)))
+def test_conservative_never_delays_the_first_start_it_gave(
+    jobs: list[TraceJob], order: str
+) -> None:
+    history, engine = ran(jobs, order, "conservative")
+    for job, given_starts in engine.given.items():
+        assert history.starts[job] <= given_starts[0]
+        assert given_starts == sorted(given_starts, reverse=True)
 
 
-def is_possible(stage: Stage, job: JobId) -> bool:
-    return stage.why(str(job)).code is not WaitCode.NEVER_FITS
+@given(
+    traces(exact=False),
+    st.sampled_from(sorted(ORDERS)),
+    st.sampled_from(["none", "easy", "conservative"]),
+)
+def test_every_job_runs_once_and_nothing_is_over_capacity(
+    jobs: list[TraceJob], order: str, backfill: str
+) -> None:
+    history, _ = ran(jobs, order, backfill, 2)
+    assert set(history.ends) == {job.name for job in jobs}
+    for time in history.starts.values():
+        used = sum(size for start, end, size in history.runs if start <= time < end)
+        assert used <= CAPACITY
+    assert all(wait >= 0 for wait in history.waits)
+
+
+def test_a_filler_ends_before_the_shadow_or_uses_the_extra() -> None:
+    profile = Profile((8,))
+    profile.reserve(0, 10, (6,))  # runs until 10
+    head, long_small, long_big = claim("a", 6, 5), claim("b", 2, 99), claim("c", 2, 10)
+    made = easy(0, [head, long_small, long_big], profile.copy())
+    assert (made.starts, made.holds) == ((long_small,), {"a": 10})
+    wide = claim("d", 7, 5)
+    made = easy(0, [wide, long_small, long_big], profile.copy())
+    assert (made.starts, made.holds) == ((long_big,), {"d": 10})
+
+
+def test_strict_stops_at_the_first_that_does_not_fit() -> None:
+    one, two, three = claim("a", 4, 5), claim("b", 6, 5), claim("c", 1, 1)
+    assert strict(0, [one, two, three], Profile((8,))).starts == (one,)
+
+
+def test_easy_with_depth_zero_holds_nothing_and_what_never_fits_holds_nothing() -> None:
+    profile = Profile((8,))
+    assert easy(0, [claim("a", 9, 1), claim("b", 1, 1)], profile, 2).holds == {}
+
+
+def test_conservative_keeps_a_hold_that_another_order_would_take() -> None:
+    profile = Profile((4,))
+    profile.reserve(0, 10, (4,))
+    first, later = claim("a", 4, 10), claim("b", 4, 1)
+    given = conservative(0, [first], profile.copy(), {}).holds
+    assert given == {"a": 10}
+    assert conservative(0, [later, first], profile, given).holds == {"a": 10, "b": 20}
+
+
+def test_the_reference_head_stays_and_fillers_end_strictly_before_the_shadow() -> None:
+    profile = Profile((4,))
+    profile.reserve(0, 10, (2,))
+    head, exactly, short = claim("a", 4, 5), claim("b", 1, 10), claim("c", 1, 9)
+    made, kept = reference(0, [head, exactly, short], profile.copy(), fcfs, None, fill=True)
+    assert made.starts == (short,)
+    assert kept is not None
+    assert (kept.head, kept.shadow) == (head, 10)
+    first = claim("0", 1, 1)
+    made, kept = reference(0, [first, head], profile.copy(), fcfs, kept, fill=False)
+    assert made.starts == ()
+    with pytest.raises(ValueError, match="never fit"):
+        reference(0, [claim("x", 5, 1)], profile, fcfs, None, fill=True)

@@ -1,0 +1,49 @@
+"""Pictures of a simulated history: what was used and how many waited, over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+
+from bench.simulator import History
+
+
+def steps(changes: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Times and the level from each on, out of (time, change) in any order."""
+    by_time: dict[int, int] = {}
+    for time, change in changes:
+        by_time[time] = by_time.get(time, 0) + change
+    times = sorted(by_time)
+    return times, list(accumulate(by_time[time] for time in times))
+
+
+def draw(history: History, capacity: int, folder: Path, name: str) -> Path:
+    """NAME.png in the folder, made if need be: utilisation above, the queue below.
+
+    SystemExit without matplotlib.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise SystemExit("--pictures needs matplotlib: install the group `bench`") from None
+    used = [(start, size) for start, _, size in history.runs]
+    used += [(end, -size) for _, end, size in history.runs]
+    queue = [(job.submitted, 1) for job in history.jobs]
+    queue += [(history.starts[job.name], -1) for job in history.jobs if job.name in history.starts]
+    begin = min(job.submitted for job in history.jobs)
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes, changes, scale in ((above, used, 100 / capacity), (below, queue, 1)):
+        times, levels = steps(changes)
+        hours = [(time - begin) / 3600 for time in times]
+        axes.step(hours, [level * scale for level in levels], where="post", linewidth=0.8)
+        axes.set_ylim(bottom=0)
+    above.set(title=name, ylabel="used, % of capacity")
+    below.set(ylabel="jobs waiting", xlabel="hours since the first submission")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=100)
+    return path

@@ -1,0 +1,1 @@
+"""Consumers of the log: what people decided about events that one of them could not take."""

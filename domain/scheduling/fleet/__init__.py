@@ -1,0 +1,1 @@
+"""The placement engine: nodes as arrays, best node per demand, gangs, hypotheticals undone."""

@@ -1,0 +1,324 @@
+"""The fleet: what nodes have left, where a demand is best placed, and hypotheticals undone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NamedTuple
+
+from domain.errors import Conflict, Invalid
+from domain.scheduling.fleet import gangs, kernels, layout
+from domain.scheduling.fleet.cells import Cells, ListCells
+from domain.scheduling.fleet.demand import LARGEST_COUNT, Demand, FleetNode, Score
+from domain.scheduling.fleet.layout import Ints
+from domain.scheduling.fleet.rows import devices_of, node_row, racks_of
+from domain.values.ids import NodeId
+
+SMALL = 64
+"""Fleets of fewer nodes are served by plain Python; numba is then never imported."""
+QUANTUM = 80
+"""Fragmentation is weighed in steps of so many thousandths of a GPU: coarser ties pack better."""
+TREES = 256
+
+
+class Chosen(NamedTuple):
+    """A seat's node, by its index, and the numbers of the devices it would use."""
+
+    node: int
+    devices: tuple[int, ...]
+
+
+@dataclass
+class _Tree:
+    """The scores of all nodes for one demand, and how much of the change log they have seen."""
+
+    scores: Ints
+    seen: int = -1
+
+
+class Fleet:
+    """Nodes in a fixed order by the hash of their ids; all answers are functions of the state.
+
+    A demand asked often costs only the nodes that changed since it was last asked. At most
+    `trees` demands are kept so. Not for several threads.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[FleetNode],
+        score: Score = Score.FRAGMENT,
+        typical: Sequence[tuple[Demand, int]] = (),
+        trees: int = TREES,
+        compiled: bool | None = None,
+    ) -> None:
+        ordered = sorted(nodes, key=lambda node: node.place)
+        self.ids = [node.id for node in ordered]
+        self.index = {node_id: index for index, node_id in enumerate(self.ids)}
+        if len(self.index) < len(ordered):
+            raise Invalid("duplicate_node", "nodes: an id is there twice", field="nodes")
+        self.score = score
+        large = len(ordered) >= SMALL if compiled is None else compiled
+        self.compiled = large
+        self.cells, self._kernels, self._gangs = _engine(large)
+        self._most_trees = trees
+        self._interned: dict[Demand, int] = {}
+        self._demands: list[tuple[Demand, Ints]] = []
+        self._allowed: dict[str, Ints] = {}
+        self._live: OrderedDict[int, _Tree] = OrderedDict()
+        self._build(ordered)
+        self.set_typical(typical)
+
+    def _build(self, ordered: list[FleetNode]) -> None:
+        cells, racks = self.cells, racks_of(ordered)
+        rows = [node_row(node, racks.number[node.rack]) for node in ordered]
+        self.nodes = cells.of([value for row in rows for value in row])
+        self._starts, self._members = cells.of(racks.starts), cells.of(racks.members)
+        self._spine_starts, self._racks = cells.of(racks.spine_starts), cells.of(racks.all)
+        self._rack_number = racks.number
+        self._buckets = cells.filled(len(racks.all) * layout.BUCKETS, 0)
+        for at in range(0, len(self.nodes), layout.STRIDE):
+            kernels.count_in(self.nodes, self._buckets, at, 1)
+        size = 1
+        while size < len(ordered):
+            size *= 2
+        self._leaves = size
+        self._log, self._stamps = cells.filled(size, 0), cells.filled(len(ordered), -1)
+        self._head = 0
+        self._memo = cells.filled(layout.MEMO, 0)
+        self._room = cells.filled(len(ordered), 0)
+        self._sums = cells.filled(len(racks.all), 0)
+        self._all = cells.filled(len(ordered), 1)
+        self._live.clear()
+        self._undo: list[tuple[int, Ints]] = []
+        self._marks = 0
+
+    def intern(self, demand: Demand) -> int:
+        """The small number of a demand; the same for equal ones."""
+        number = self._interned.get(demand)
+        if number is None:
+            number = self._interned[demand] = len(self._demands)
+            self._demands.append((demand, self.cells.of(demand.row)))
+        return number
+
+    def set_typical(self, typical: Sequence[tuple[Demand, int]]) -> None:
+        """What arrives as a rule: demands and how often. Scores are rebuilt as they are asked."""
+        if any(count < 1 for _, count in typical):
+            raise Invalid("out_of_range", "typical: counts must be 1 or more", field="typical")
+        total = sum(count for _, count in typical)
+        if total > LARGEST_COUNT:
+            text = f"typical: counts must add up to at most {LARGEST_COUNT}"
+            raise Invalid("out_of_range", text, field="typical")
+        alike = sorted(typical, key=lambda each: each[0].row[2:])
+        flat = [value for demand, count in alike for value in (*demand.row, count)]
+        self._typical, self._quantum = self.cells.of(flat), QUANTUM * max(1, total)
+        self._live.clear()
+        for at in range(0, len(self.nodes), layout.STRIDE):
+            self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN
+
+    def allow(self, key: str, allowed: Sequence[bool]) -> None:
+        """Which nodes, by index, demands with this key may use."""
+        if not key or len(allowed) != len(self.ids):
+            raise Invalid("out_of_range", "allowed: a key and one value a node", field="allowed")
+        self._allowed[key] = self.cells.of([int(value) for value in allowed])
+        for number, (demand, _) in enumerate(self._demands):
+            if demand.key == key:
+                self._live.pop(number, None)
+
+    def allow_node(self, key: str, index: int, allowed: bool) -> None:
+        """Change one node of a key's table. Rollback leaves it as it is."""
+        self._allowed_by(key)[index] = int(allowed)
+        self._changed(index)
+
+    def choose(self, demand: int) -> Chosen | None:
+        """The best node for one seat of an interned demand, the first of equals, or None."""
+        wanted, row = self._demands[demand]
+        tree = self._tree(demand)
+        found, mask = self._kernels.choose(
+            self.nodes, self._allowed_by(wanted.key), tree.scores, self._log, self._stamps,
+            self._memo, self._head, tree.seen, row, self._typical, self._quantum, int(self.score),
+        )  # fmt: skip
+        tree.seen = self._head
+        return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
+
+    def scan(self, demand: int) -> Chosen | None:
+        """What `choose` answers, by scoring every node: for checks and comparison."""
+        wanted, row = self._demands[demand]
+        found, mask = self._kernels.scan(
+            self.nodes, self._allowed_by(wanted.key), row, self._typical, self._quantum,
+            int(self.score),
+        )  # fmt: skip
+        return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
+
+    def choose_gang(self, demand: int, count: int) -> list[Chosen] | None:
+        """Seats for a whole gang or None: in the tightest rack, else spine, else anywhere."""
+        if count < 1:
+            raise Invalid("out_of_range", "count: must be 1 or more", field="count")
+        if count == 1:
+            one = self.choose(demand)
+            return None if one is None else [one]
+        wanted, row = self._demands[demand]
+        out = self.cells.filled(2 * count, 0)
+        found = 0
+        if self.ids:
+            found = self._gangs.gang(
+                self.nodes, self._allowed_by(wanted.key), self._buckets, self._starts,
+                self._members, self._spine_starts, row, count, self._room, self._sums,
+                self._racks, out,
+            )  # fmt: skip
+        seats: list[Chosen] = []
+        for place in range(0, 2 * found, 2):
+            seats += self._seats(int(out[place]), int(out[place + 1]), row)
+        return seats or None
+
+    def _seats(self, node: int, count: int, row: Ints) -> list[Chosen]:
+        """Devices for so many seats on a node, which is left as it is."""
+        at = node * layout.STRIDE
+        left = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
+        demand, seats = [int(value) for value in row], []
+        for _ in range(count):
+            mask = kernels.pick(left, 0, demand, loose=False)
+            kernels.shift(left, 0, demand, mask, -1)
+            seats.append(Chosen(node, devices_of(mask)))
+        return seats
+
+    def seats_fitting(self, demand: int, enough: int) -> int:
+        """How many seats fit at once, counted up to `enough`."""
+        wanted, row = self._demands[demand]
+        allowed = self._allowed_by(wanted.key)
+        return int(self._gangs.seats_in(self.nodes, allowed, row, enough))
+
+    def fragments(self, index: int) -> int:
+        """GPU thousandths of a node that typical demands cannot use, summed over their counts."""
+        return int(self._kernels.fragments(self.nodes, index * layout.STRIDE, self._typical))
+
+    def take(self, index: int, devices: Iterable[int], demand: int) -> None:
+        """Take a seat; Conflict if it is not all there."""
+        self._move(index, devices, demand, -1)
+
+    def give_back(self, index: int, devices: Iterable[int], demand: int) -> None:
+        """Give a seat back; Conflict if more would be free than there is."""
+        self._move(index, devices, demand, 1)
+
+    def _move(self, index: int, devices: Iterable[int], demand: int, sign: int) -> None:
+        mask = 0
+        for device in devices:
+            mask |= 1 << device
+        at = index * layout.STRIDE
+        before = self.nodes[at : at + layout.STRIDE].copy() if self._marks else None
+        if not self._kernels.take(
+            self.nodes, self._buckets, self._log, self._stamps, self._head, index,
+            self._demands[demand][1], mask, sign,
+        ):  # fmt: skip
+            way = "has not what the seat needs" if sign < 0 else "does not hold the seat"
+            raise Conflict("does_not_fit", f"node {self.ids[index]} {way}")
+        self._head += 1
+        if before is not None:
+            self._undo.append((index, before))
+
+    def set_node(self, node: FleetNode) -> None:
+        """What a node has left is now this: it joined, was lost, cordoned, resized or recounted.
+
+        A new id or rack gives nodes new indexes: look them up again, and set tables anew.
+        Conflict while a mark is open.
+        """
+        index = self.index.get(node.id)
+        if index is not None and node.rack in self._rack_number:
+            rack = self._rack_number[node.rack]
+            if rack == self.nodes[index * layout.STRIDE + layout.RACK]:
+                self._write(index, self.cells.of(node_row(node, rack)))
+                return
+        if self._marks:
+            raise Conflict("mark_open", f"node {node.id} cannot join under a mark")
+        nodes = {known.id: known for known in self._as_nodes()} | {node.id: node}
+        ordered = sorted(nodes.values(), key=lambda each: each.place)
+        self.ids = [each.id for each in ordered]
+        self.index = {node_id: at for at, node_id in enumerate(self.ids)}
+        self._allowed.clear()
+        self._build(ordered)
+
+    def mark(self) -> int:
+        """From here on changes can be undone, until `rollback` or `keep` of this mark."""
+        self._marks += 1
+        return len(self._undo)
+
+    def rollback(self, mark: int) -> None:
+        """Undo every change since the mark, the last first."""
+        self._marks -= 1
+        while len(self._undo) > mark:
+            index, row = self._undo.pop()
+            self._write(index, row, undoing=True)
+
+    def keep(self, mark: int) -> None:
+        """Close a mark and leave what changed; an outer mark can still undo it."""
+        self._marks -= 1
+        if not self._marks:
+            del self._undo[mark:]
+
+    def left(self, index: int) -> FleetNode:
+        """What a node has left now."""
+        return self._as_nodes(index)[0]
+
+    def _as_nodes(self, only: int | None = None) -> list[FleetNode]:
+        numbers = {dense: rack for rack, dense in self._rack_number.items()}
+        found = []
+        for index in range(len(self.ids)) if only is None else (only,):
+            at = index * layout.STRIDE
+            row = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
+            found.append(
+                FleetNode(
+                    NodeId(self.ids[index]),
+                    row[layout.CPU],
+                    row[layout.MEMORY],
+                    tuple(row[layout.GPU : layout.GPU + row[layout.DEVICES]]),
+                    row[layout.MODEL],
+                    numbers[row[layout.RACK]],
+                    row[layout.SPINE],
+                    bool(row[layout.TAKES]),
+                    row[layout.CPU_CAPACITY],
+                    row[layout.MEMORY_CAPACITY],
+                )
+            )
+        return found
+
+    def _write(self, index: int, row: Ints, undoing: bool = False) -> None:
+        at = index * layout.STRIDE
+        if self._marks and not undoing:
+            self._undo.append((index, self.nodes[at : at + layout.STRIDE].copy()))
+        kernels.count_in(self.nodes, self._buckets, at, -1)
+        self.nodes[at : at + layout.STRIDE] = row
+        self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN  # typical demands may have changed
+        kernels.count_in(self.nodes, self._buckets, at, 1)
+        self._changed(index)
+
+    def _changed(self, index: int) -> None:
+        kernels.note(self._log, self._stamps, self._head, index)
+        self._head += 1
+
+    def _allowed_by(self, key: str) -> Ints:
+        if not key:
+            return self._all
+        if key not in self._allowed:
+            raise Invalid("out_of_range", f"key: no table of nodes for {key!r}", field="key")
+        return self._allowed[key]
+
+    def _tree(self, demand: int) -> _Tree:
+        tree = self._live.get(demand)
+        if tree is None:
+            tree = self._live[demand] = _Tree(self.cells.filled(2 * self._leaves, layout.NONE))
+            if len(self._live) > self._most_trees:
+                self._live.popitem(last=False)
+        else:
+            self._live.move_to_end(demand)
+        return tree
+
+
+def _engine(compiled: bool) -> tuple[Cells, ModuleType, ModuleType]:
+    """Where integers are kept and the loops over them; numba is imported only here."""
+    if not compiled:
+        return ListCells(), kernels, gangs
+    from domain.scheduling.fleet import compiled as fast
+    from domain.scheduling.fleet.cells import ArrayCells
+
+    return ArrayCells(), fast, fast

@@ -1,0 +1,26 @@
+"""Where the integers of nodes, demands and typical demands stand in their rows.
+
+A node is `STRIDE` integers of `nodes`, a demand the five of `Demand.row`, a typical demand
+`TYPE` integers of `typical`: a demand and its count. numba's cache of compiled loops looks for
+changes in the files of the loops, not here: who moves a column removes `__pycache__`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Ints: TypeAlias = Any  # list[int], or an int64 array where the loops are compiled
+
+STRIDE = 32
+CPU, MEMORY, TAKES, MODEL, RACK, SPINE, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
+CPU_CAPACITY, MEMORY_CAPACITY = 10, 11
+GPU = 16  # then one integer a device: thousandths left
+TYPE = 6
+COUNT = 5
+UNKNOWN = -1
+NONE = -1
+MIDDLE = 1 << 40  # lifts fragmentation scores above NONE
+SHIFT = 40
+MOST_SEATS = 1 << 20
+BUCKETS = 17  # nodes of a rack by whole GPUs free, 0 to 16
+MEMO = 4096

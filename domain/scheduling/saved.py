@@ -1,0 +1,137 @@
+"""The scheduler's state in a form to keep: plain values, and nothing that follows from others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from domain.allocation.allocation import Allocation
+from domain.allocation.events import Granted
+from domain.event import StreamId
+from domain.job.job import Job
+from domain.job.transitions import Phase
+from domain.node.node import Node
+from domain.policy.policy import Policy
+from domain.project.events import Quota
+from domain.scheduling.decay import Faded, Usage
+from domain.scheduling.node_state import NodeState
+from domain.scheduling.snapshot import Asked, Snapshot
+from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
+from domain.values.resources import Resources
+
+
+@dataclass(frozen=True)
+class SavedUsage:
+    """Held amounts and weighted sums of a user of a project; the sums are larger than 64 bits."""
+
+    project: str
+    user: str
+    held: Resources
+    rate: tuple[int, int, int]
+    sums: tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class SavedNear:
+    """Seats of a project's jobs with a label on a node."""
+
+    project: str
+    label: tuple[str, str]
+    node: NodeId
+    seats: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot (domain/scheduling/snapshot.py) without lines and counts, which are made anew."""
+
+    position: int
+    policy: Policy
+    jobs: dict[JobId, Job]
+    allocations: dict[AllocationId, Allocation]
+    granted: dict[AllocationId, Granted]
+    nodes: dict[NodeId, Node]
+    quotas: dict[ProjectId, Quota]
+    half_life: int
+    origin: int | None
+    usage: tuple[SavedUsage, ...]
+    near: tuple[SavedNear, ...]
+    saved: dict[JobId, int]
+    asked: dict[JobId, Asked]
+    made: dict[ProjectId, tuple[int, ...]]
+    versions: dict[StreamId, int]
+    touched: tuple[AllocationId, ...]
+    held_out: tuple[StreamId, ...]
+
+
+def pack(snapshot: Snapshot) -> Saved:
+    """The snapshot as it is kept."""
+    usage = snapshot.usage
+    return Saved(
+        position=snapshot.position,
+        policy=snapshot.policy,
+        jobs=snapshot.jobs,
+        allocations=snapshot.allocations,
+        granted=snapshot.granted,
+        nodes={name: state.node for name, state in snapshot.nodes.items()},
+        quotas=snapshot.quotas,
+        half_life=usage.half_life,
+        origin=usage.origin,
+        usage=tuple(
+            SavedUsage(*key, snapshot.used[key], faded.rate, _texts(faded.sums))
+            for key, faded in usage.by.items()
+        ),
+        near=tuple(
+            SavedNear(project, label, node, seats)
+            for (project, label), nodes in snapshot.near.items()
+            for node, seats in nodes.items()
+        ),
+        saved=snapshot.saved,
+        asked=snapshot.asked,
+        made=snapshot.made,
+        versions=snapshot.versions,
+        touched=tuple(sorted(snapshot.touched)),
+        held_out=tuple(sorted(snapshot.held_out)),
+    )
+
+
+def unpack(kept: Saved) -> Snapshot:
+    """The snapshot that was kept."""
+    snapshot = Snapshot(
+        position=kept.position,
+        policy=kept.policy,
+        jobs=kept.jobs,
+        allocations=kept.allocations,
+        granted=kept.granted,
+        quotas=kept.quotas,
+        saved=kept.saved,
+        asked=kept.asked,
+        made=kept.made,
+        versions=kept.versions,
+        touched=set(kept.touched),
+        held_out=set(kept.held_out),
+    )
+    snapshot.usage = Usage(kept.half_life, kept.origin)
+    for one in kept.usage:
+        key = (one.project, one.user)
+        snapshot.used[key] = one.held
+        g, c, m = (int(text) for text in one.sums)
+        snapshot.usage.by[key] = Faded(one.rate, (g, c, m))
+    for near in kept.near:
+        nodes = snapshot.near.setdefault((near.project, near.label), Counter())
+        nodes[near.node] = near.seats
+    for job in sorted(kept.jobs.values(), key=lambda job: (job.queued_since, job.id)):
+        if job.phase is Phase.QUEUED:
+            snapshot.lines.put(job)
+    held: dict[NodeId, set[AllocationId]] = {name: set() for name in kept.nodes}
+    for allocation in kept.allocations.values():
+        for seat in allocation.seats:
+            held[seat.node].add(allocation.id)
+    for name, node in kept.nodes.items():
+        state = snapshot.nodes[name] = NodeState(node, held=held[name])
+        state.recount(kept.allocations[a] for a in sorted(held[name]))
+    return snapshot
+
+
+def _texts(sums: tuple[int, int, int]) -> tuple[str, str, str]:
+    return str(sums[0]), str(sums[1]), str(sums[2])

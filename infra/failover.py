@@ -1,0 +1,54 @@
+"""After a promoted standby took over: nobody decides before every agent is reconciled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from infra.leases import MARGIN_MS
+
+EPOCHS = 1_000_000
+"""By so much every epoch is raised: what was lost cannot have held that many take-overs."""
+HOLDER = "failover"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What is known of a failover: the log's head, and how many positions may have been lost.
+
+    `lost` is None where nobody knows how far the log had come.
+    """
+
+    head: int
+    lost: int | None
+
+
+def fail_over(dsn: str, roles: Sequence[str], ttl_ms: int, known_head: int | None) -> Promotion:
+    """Make the database of a promoted standby ready to be used; run once, before anything else.
+
+    1. every role's epoch is raised beyond any that may have been lost: whoever led writes no more;
+    2. no role is given until `ttl_ms` (and the margin of leases) from now: a lease whose renewal
+       was lost has ended by then, so the seats it stood for are stopped, by the agents' own clocks;
+    3. `known_head` (from a signed tree head, a backup report or the Kafka topic) less the head
+       here is how much may have been lost.
+    """
+    with psycopg.connect(dsn, connect_timeout=3) as connection:
+        connection.cursor().executemany(
+            "INSERT INTO leaders (role, epoch, holder, since) VALUES"
+            " (%(role)s, %(epochs)s, %(holder)s,"
+            " clock_timestamp() + %(hold)s * interval '1 millisecond')"
+            " ON CONFLICT (role) DO UPDATE SET epoch = leaders.epoch + %(epochs)s,"
+            " holder = excluded.holder, since = excluded.since",
+            [
+                {"role": role, "epochs": EPOCHS, "holder": HOLDER, "hold": ttl_ms + MARGIN_MS}
+                for role in roles
+            ],
+        )
+        row = connection.execute(
+            "SELECT coalesce(max(notification_id), 0) FROM stored_events"
+        ).fetchone()
+    assert row is not None, "an aggregate is one row"
+    head = int(row[0])
+    return Promotion(head, None if known_head is None else max(0, known_head - head))

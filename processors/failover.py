@@ -1,0 +1,48 @@
+"""`python -m processors.failover [--known-head N]`: run once after a standby was promoted.
+
+See `infra.failover` for what it does; docs/reliability.md says when. Exit status 1 if acknowledged
+events may be lost, 2 if it is not known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from infra.failover import fail_over
+from infra.logging import configure
+from infra.settings import Settings
+from processors import scheduler, timers
+
+ROLES = (scheduler.ROLE, timers.ROLE, "relay")
+
+log = logging.getLogger(__name__)
+
+
+def main(words: list[str]) -> int:
+    """Tell what was lost, and what to do."""
+    parser = argparse.ArgumentParser(prog="python -m processors.failover")
+    parser.add_argument(
+        "--known-head",
+        type=int,
+        help="the highest log position known from outside: a signed tree head, a backup, Kafka",
+    )
+    known = parser.parse_args(words).known_head
+    configure()
+    settings = Settings()
+    if not settings.database_url:
+        sys.exit("set COMPUTE_DATABASE_URL to the DSN of the promoted database")
+    made = fail_over(settings.database_url, ROLES, settings.lease_ttl_ms, known)
+    if made.lost is None:
+        log.error("failed over at position %d: what was lost is not known", made.head)
+        return 2
+    if made.lost:
+        log.error("failed over at position %d: up to %d events are LOST", made.head, made.lost)
+        return 1
+    log.info("failed over at position %d: nothing is lost", made.head)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

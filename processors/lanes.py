@@ -1,0 +1,104 @@
+"""The projector's threads: all read models in one, those that hold the others up in their own.
+
+In step they share what is read of the log, one transaction and one wake-up for each batch; so a
+read model that is slow, or whose table fails, would be the pace of all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from domain.errors import Refusal
+from processors.isolate import ViewFailed
+from processors.projector import BATCH, Projector
+from projections.view import View
+
+WINDOW_SECONDS = 2.0
+"""So much work is looked at to tell who is slow."""
+WAIT_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+LONGEST_SECONDS = 30.0
+log = logging.getLogger(__name__)
+
+Open = Callable[[Sequence[View[Any]]], AbstractContextManager[Projector]]
+"""Opens a projector of these read models, with connections of its own."""
+
+
+def holds_up(spent: Mapping[str, float]) -> str | None:
+    """The read model that took more time than all others together, once there is enough to tell."""
+    total = sum(spent.values())
+    if total < WINDOW_SECONDS or len(spent) < 2:
+        return None
+    slowest = max(spent, key=lambda name: spent[name])
+    return slowest if 2 * spent[slowest] > total else None
+
+
+class Lanes:
+    """One process's projectors. What is taken out of step stays out until the process ends."""
+
+    def __init__(self, open_lane: Open, views: Sequence[View[Any]]) -> None:
+        self._open = open_lane
+        self._views = list(views)
+        self._stop = threading.Event()
+        self._apart: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Project until the lane of all fails; then the others end too."""
+        try:
+            with self._open(self._views) as projector:
+                while True:
+                    self._turn(projector)
+        finally:
+            self._stop.set()
+            for thread in self._apart:
+                thread.join()
+
+    def _turn(self, projector: Projector) -> None:
+        try:
+            found = projector.step()
+        except ViewFailed as failure:
+            if len(self._views) == 1:
+                raise
+            log.error("%s fails and is projected apart: %s", failure.view, failure.__cause__)
+            self._set_apart(projector, failure.view)
+            return
+        spent = projector.spent
+        if sum(spent.values()) >= WINDOW_SECONDS:
+            slow = holds_up(spent)
+            if slow is not None:
+                log.warning("%s is slow and is projected apart", slow)
+                self._set_apart(projector, slow)
+            spent.clear()
+        if found < BATCH:
+            projector.wait(WAIT_SECONDS)
+
+    def _set_apart(self, projector: Projector, name: str) -> None:
+        [view] = [view for view in self._views if view.name == name]
+        self._views.remove(view)
+        projector.only(self._views)
+        thread = threading.Thread(
+            target=self._alone, args=(view,), name=f"projector-{name}", daemon=True
+        )
+        self._apart.append(thread)
+        thread.start()
+
+    def _alone(self, view: View[Any]) -> None:
+        pause = RETRY_SECONDS
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                with self._open([view]) as projector:
+                    while not self._stop.is_set():
+                        if projector.step() < BATCH:
+                            projector.wait(WAIT_SECONDS)
+            except Refusal as refusal:
+                log.warning("projector of %s: %s", view.name, refusal)
+            except Exception:  # a failure of any kind must not end the supervision
+                log.exception("the projector of %s failed and starts anew", view.name)
+            pause = RETRY_SECONDS if time.monotonic() - began > LONGEST_SECONDS else 2 * pause
+            self._stop.wait(min(pause, LONGEST_SECONDS))

@@ -1,0 +1,1 @@
+"""The placement engine against a plain reference."""

@@ -1,0 +1,186 @@
+"""A fleet written for reading: objects, no trees, no log, every answer by looking at every node."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TypeVar
+
+from domain.scheduling.fleet.demand import WHOLE, Demand, FleetNode, Score
+from domain.scheduling.fleet.fleet import QUANTUM
+
+Seat = tuple[str, tuple[int, ...]]
+
+
+@dataclass
+class Left:
+    """A node and what it has left."""
+
+    node: FleetNode
+    cpu: int
+    memory: int
+    gpus: list[int]
+
+    def devices(self, demand: Demand) -> list[int]:
+        return [d for d, left in enumerate(self.gpus) if left >= demand.gpu_milli]
+
+    def fits(self, demand: Demand) -> bool:
+        if not self.node.takes_work or self.cpu < demand.cpu_milli:
+            return False
+        if self.memory < demand.memory_bytes:
+            return False
+        if not demand.gpus:
+            return True
+        return bool(demand.models >> self.node.model & 1) and (
+            len(self.devices(demand)) >= demand.gpus
+        )
+
+    def without(self, demand: Demand, devices: tuple[int, ...], sign: int = -1) -> Left:
+        gpus = [left + sign * demand.gpu_milli * (d in devices) for d, left in enumerate(self.gpus)]
+        cpu = self.cpu + sign * demand.cpu_milli
+        return Left(self.node, cpu, self.memory + sign * demand.memory_bytes, gpus)
+
+    def pick(self, demand: Demand, loose: bool) -> tuple[int, ...]:
+        loose = loose or demand.gpus > 1
+        key = lambda d: (-self.gpus[d] if loose else self.gpus[d], d)  # noqa: E731 - as a sort key
+        return tuple(sorted(sorted(self.devices(demand), key=key)[: demand.gpus]))
+
+    def seats(self, demand: Demand) -> int:
+        """By seating one after the other."""
+        now, found = self, 0
+        while now.fits(demand) and found < 1 << 20:
+            now = now.without(demand, now.pick(demand, False))
+            found += 1
+        return found
+
+
+class Reference:
+    """The same questions as `Fleet`, by node id."""
+
+    def __init__(self, nodes: list[FleetNode], score: Score) -> None:
+        self.score = score
+        self.typical: list[tuple[Demand, int]] = []
+        self.allowed: dict[str, set[str]] = {}
+        self.left: dict[str, Left] = {}
+        for node in sorted(nodes, key=lambda each: each.place):
+            self.set_node(node)
+        self.marks: list[dict[str, Left]] = []
+
+    def set_node(self, node: FleetNode) -> None:
+        self.left[node.id] = Left(node, node.cpu_milli, node.memory_bytes, list(node.gpus))
+
+    def fragments(self, left: Left) -> int:
+        total = 0
+        for demand, count in self.typical:
+            fit = left.devices(demand)
+            usable = (
+                demand.gpus
+                and left.cpu >= demand.cpu_milli
+                and demand.models >> left.node.model & 1
+                and len(fit) >= demand.gpus
+            )
+            total += count * (sum(left.gpus) - (sum(left.gpus[d] for d in fit) if usable else 0))
+        return total
+
+    def rate(self, left: Left, demand: Demand) -> tuple[int, tuple[int, ...]]:
+        if self.score is not Score.FRAGMENT:
+            devices = left.pick(demand, self.score is Score.SPREAD)
+            after = left.without(demand, devices)
+            amount = sum(after.gpus) * 2**40 + min(after.cpu, 2**40 - 1)
+            return (amount if self.score is Score.SPREAD else -amount), devices
+        options = [left.pick(demand, False)]
+        if demand.gpus == 1 and demand.gpu_milli < WHOLE:
+            options = [(d,) for d in left.devices(demand)]
+        quantum = QUANTUM * max(1, sum(count for _, count in self.typical))
+        before = self.fragments(left)
+        rated = [
+            ((before - self.fragments(left.without(demand, each))) // quantum, each)
+            for each in options
+        ]
+        return max(rated, key=lambda each: each[0])  # the first of the greatest
+
+    def able(self, demand: Demand) -> list[str]:
+        names = self.allowed[demand.key] if demand.key else set(self.left)
+        return [name for name in self.left if name in names]
+
+    def choose(self, demand: Demand) -> Seat | None:
+        found = [
+            (self.rate(self.left[name], demand), name)
+            for name in self.able(demand)
+            if self.left[name].fits(demand)
+        ]
+        if not found:
+            return None
+        (_, devices), name = max(found, key=lambda each: each[0][0])
+        return name, devices
+
+    def move(self, seat: Seat, demand: Demand, sign: int) -> None:
+        self.left[seat[0]] = self.left[seat[0]].without(demand, seat[1], sign)
+
+    def mark(self) -> None:
+        self.marks.append(copy.deepcopy(self.left))
+
+    def rollback(self) -> None:
+        self.left = self.marks.pop()
+
+    def gang(self, demand: Demand, count: int) -> list[Seat] | None:
+        if count == 1:
+            one = self.choose(demand)
+            return None if one is None else [one]
+        seats = {name: self.left[name].seats(demand) for name in self.able(demand)}
+        if sum(seats.values()) < count:
+            return None
+        racks: dict[tuple[int, int], dict[str, int]] = {}
+        spine: dict[int, int] = {}
+        for name, left in self.left.items():
+            spine.setdefault(left.node.rack, left.node.spine)
+            rack = (spine[left.node.rack], left.node.rack)
+            racks.setdefault(rack, {})[name] = seats.get(name, 0)
+        racks = dict(sorted(racks.items()))
+        within = {rack: sum(each.values()) for rack, each in racks.items()}
+        bound = {rack: self._bound(racks[rack], demand, within[rack]) for rack in racks}
+        whole = [rack for rack in racks if within[rack] >= count]
+        if whole:
+            return self._seat(racks[min(whole, key=lambda rack: bound[rack])], count, demand)
+        spines: dict[int, int] = {}
+        for (number, _), total in within.items():
+            spines[number] = spines.get(number, 0) + total
+        fit = [number for number, total in spines.items() if total >= count]
+        if fit:
+            best = min(fit, key=lambda number: spines[number])
+            within = {rack: total for rack, total in within.items() if rack[0] == best}
+        found: list[Seat] = []
+        for rack, here in _shares(within, count):
+            found += self._seat(racks[rack], here, demand)
+        return found
+
+    def _bound(self, names: dict[str, int], demand: Demand, exact: int) -> int:
+        if not demand.gpus or demand.gpu_milli < WHOLE:
+            return exact
+        lefts = [self.left[name] for name in names if self.left[name].node.takes_work]
+        return sum(left.gpus.count(WHOLE) // demand.gpus for left in lefts)
+
+    def _seat(self, names: dict[str, int], count: int, demand: Demand) -> list[Seat]:
+        found: list[Seat] = []
+        for name, here in _shares(names, count):
+            left = self.left[name]
+            for _ in range(here):
+                devices = left.pick(demand, False)
+                found.append((name, devices))
+                left = left.without(demand, devices)
+        return found
+
+
+T = TypeVar("T")
+
+
+def _shares(room: dict[T, int], count: int) -> list[tuple[T, int]]:
+    """The tightest that takes all that is wanted, else the roomiest, until all is seated."""
+    room, found = dict(room), []
+    while count:
+        enough = [key for key, value in room.items() if value >= count]
+        key = min(enough, key=room.__getitem__) if enough else max(room, key=room.__getitem__)
+        found.append((key, min(count, room[key])))
+        count -= found[-1][1]
+        room[key] = 0
+    return found

@@ -1,0 +1,163 @@
+"""Random walks over fleets: everything that can happen, asked of every engine at once."""
+
+from __future__ import annotations
+
+import random
+
+from domain.scheduling.fleet.demand import Demand, FleetNode, Score
+from domain.scheduling.fleet.fleet import Chosen, Fleet
+from domain.values.ids import NodeId
+from tests.domain.scheduling.fleet.reference import Reference, Seat
+
+KEY = "some"
+SHARES = ((1, 1000), (1, 1000), (1, 300), (1, 550), (1, 50), (2, 1000), (4, 1000), (2, 400), (0, 1))
+
+
+def some_node(draw: random.Random, number: int) -> FleetNode:
+    gpus = tuple(draw.choice((1000, 1000, 1000, 600, 0)) for _ in range(draw.choice((0, 2, 4, 8))))
+    rack = number // 3
+    return FleetNode(
+        NodeId(f"node-{number}"),
+        draw.choice((-500, 4000, 16_000, 64_000)),
+        draw.choice((2**30, 2**36)),
+        gpus,
+        draw.choice((0, 0, 1, 5)),
+        rack,
+        rack // 2,
+        draw.random() < 0.9,
+    )
+
+
+def some_demand(draw: random.Random) -> Demand:
+    gpus, milli = draw.choice(SHARES)
+    models = draw.choice((2**62 - 1, 2**62 - 1, 1, 34))
+    cpu, memory = draw.choice((500, 1000, 8000)), draw.choice((2**20, 2**29, 2**33))
+    return Demand(cpu, memory, gpus, milli, models, draw.choice(("", "", KEY)))
+
+
+class Walk:
+    """One seed's walk; `step` fails when an engine answers otherwise than the reference."""
+
+    def __init__(self, seed: int, size: int, score: Score, compiled: tuple[bool, ...]) -> None:
+        self.draw = draw = random.Random(seed)
+        nodes = [some_node(draw, number) for number in range(size)]
+        self.reference = Reference(nodes, score)
+        self.fleets = [Fleet(nodes, score, trees=5, compiled=each) for each in compiled]
+        self.demands = [some_demand(draw) for _ in range(9)]
+        self.held: list[list[tuple[Seat, Demand]]] = [[]]
+        self.marks: list[list[int]] = []
+        self.size = size
+        self.allow()
+        self.typical()
+
+    def step(self) -> None:
+        actions = (
+            (self.arrive, 40), (self.leave, 20), (self.gang, 15), (self.change, 6),
+            (self.allow_one, 3), (self.typical, 1), (self.mark, 3), (self.rollback, 3),
+            (self.keep, 1), (self.count, 4), (self.join, 1),
+        )  # fmt: skip
+        self.draw.choices([each for each, _ in actions], [often for _, often in actions])[0]()
+
+    def arrive(self) -> None:
+        demand = self.draw.choice(self.demands)
+        seat = self.reference.choose(demand)
+        for fleet in self.fleets:
+            number = fleet.intern(demand)
+            assert self.seat(fleet, fleet.choose(number)) == seat
+            assert self.seat(fleet, fleet.scan(number)) == seat
+        if seat:
+            self.take([seat], demand)
+
+    def gang(self) -> None:
+        demand, count = self.draw.choice(self.demands), self.draw.choice((1, 2, 3, 5, 9, 20))
+        seats = self.reference.gang(demand, count)
+        for fleet in self.fleets:
+            found = fleet.choose_gang(fleet.intern(demand), count)
+            assert (None if found is None else [self.seat(fleet, s) for s in found]) == seats
+        if seats and self.draw.random() < 0.5:
+            self.take(seats, demand)
+
+    def take(self, seats: list[Seat], demand: Demand) -> None:
+        for seat in seats:
+            self.reference.move(seat, demand, -1)
+            self.held[-1].append((seat, demand))
+            for fleet in self.fleets:
+                fleet.take(fleet.index[NodeId(seat[0])], seat[1], fleet.intern(demand))
+
+    def leave(self) -> None:
+        if not self.held[-1]:
+            return
+        seat, demand = self.held[-1].pop(self.draw.randrange(len(self.held[-1])))
+        self.reference.move(seat, demand, 1)
+        for fleet in self.fleets:
+            fleet.give_back(fleet.index[NodeId(seat[0])], seat[1], fleet.intern(demand))
+
+    def change(self) -> None:
+        """A node is lost, cordoned, comes back or has another size; its seats are gone."""
+        number = self.draw.randrange(self.size)
+        self.set(some_node(self.draw, number))
+
+    def set(self, node: FleetNode) -> None:
+        self.reference.set_node(node)
+        self.held[-1] = [each for each in self.held[-1] if each[0][0] != node.id]
+        for fleet in self.fleets:
+            fleet.set_node(node)
+            assert fleet.left(fleet.index[node.id]) == node
+
+    def join(self) -> None:
+        if len(self.held) > 1:
+            return
+        self.set(some_node(self.draw, self.size))
+        self.size += 1
+        lefts = sorted(self.reference.left.values(), key=lambda left: left.node.place)
+        self.reference.left = {left.node.id: left for left in lefts}
+        self.allow()
+
+    def allow(self) -> None:
+        names = {name for name in self.reference.left if self.draw.random() < 0.7}
+        self.reference.allowed[KEY] = names
+        for fleet in self.fleets:
+            fleet.allow(KEY, [name in names for name in fleet.ids])
+
+    def allow_one(self) -> None:
+        name = self.draw.choice(list(self.reference.left))
+        self.reference.allowed[KEY] ^= {name}
+        for fleet in self.fleets:
+            allowed = name in self.reference.allowed[KEY]
+            fleet.allow_node(KEY, fleet.index[NodeId(name)], allowed)
+
+    def typical(self) -> None:
+        chosen = self.draw.sample(self.demands, self.draw.randrange(len(self.demands)))
+        self.reference.typical = [(each, self.draw.randint(1, 50)) for each in chosen]
+        for fleet in self.fleets:
+            fleet.set_typical(self.reference.typical)
+
+    def mark(self) -> None:
+        self.reference.mark()
+        self.marks.append([fleet.mark() for fleet in self.fleets])
+        self.held.append(list(self.held[-1]))
+
+    def rollback(self) -> None:
+        if len(self.held) > 1:
+            self.reference.rollback()
+            self.held.pop()
+            for fleet, mark in zip(self.fleets, self.marks.pop(), strict=True):
+                fleet.rollback(mark)
+
+    def keep(self) -> None:
+        if len(self.held) > 1:
+            self.reference.marks.pop()
+            self.held[-2:] = [self.held[-1]]
+            for fleet, mark in zip(self.fleets, self.marks.pop(), strict=True):
+                fleet.keep(mark)
+
+    def count(self) -> None:
+        demand = self.draw.choice(self.demands)
+        names = self.reference.able(demand)
+        seats = sum(self.reference.left[name].seats(demand) for name in names)
+        for fleet in self.fleets:
+            assert fleet.seats_fitting(fleet.intern(demand), 50) == min(50, seats)
+
+    @staticmethod
+    def seat(fleet: Fleet, chosen: Chosen | None) -> Seat | None:
+        return chosen and (fleet.ids[chosen.node], chosen.devices)
