@@ -97,7 +97,7 @@ class Checker:
                 self.fail("I10", f"the command {answer.key} had a second effect")
             self._keys.add((answer.principal, answer.key))
         for item in batch:
-            self._one(item)
+            self.one(item)
         for item in batch:
             if isinstance(item.event, Granted):
                 self._granted(item.event, item)
@@ -108,7 +108,8 @@ class Checker:
             self.fail("I11", f"epoch {epoch.number} of {epoch.role} was given twice")
         self._epochs_given.add(epoch)
 
-    def _one(self, item: Recorded) -> None:
+    def one(self, item: Recorded) -> None:
+        """An event was recorded."""
         if item.position <= self._position:
             self.fail("I9", f"position {item.position} after {self._position}")
         self._position = item.position

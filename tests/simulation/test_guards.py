@@ -28,6 +28,7 @@ SHOWS = {
 }
 """A seed that breaks without the guard, to begin with: any change may move it to another."""
 
+OPEN = {Guard.RETELL, Guard.RAISE, Guard.HOLD}
 SEARCHED = range(1, 201)
 
 
@@ -37,7 +38,12 @@ def crew() -> Iterator[pool.Pool]:
         yield found
 
 
-@pytest.mark.parametrize("guard", Guard)
+def test_of_these_guards_no_seed_is_known_yet() -> None:
+    """They matter after failovers alone; docs/status.md names them as open."""
+    assert set(Guard) - SHOWS.keys() == OPEN
+
+
+@pytest.mark.parametrize("guard", SHOWS)
 def test_a_missing_guard_is_noticed(guard: Guard, crew: pool.Pool) -> None:
     seeds = (SHOWS[guard], *SEARCHED)
     found = first_failure(crew, ((seed, frozenset({guard}), None) for seed in seeds))

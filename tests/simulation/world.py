@@ -13,6 +13,7 @@ from domain.job.transitions import ENDED
 from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
+from domain.project.events import Created
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import DeviceId, NodeId
 from domain.values.resources import NOTHING, Resources
@@ -35,7 +36,7 @@ from tests.simulation.loop import Loop, Trace
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network, Weather
 from tests.simulation.plan import Plan
-from tests.simulation.users import GIB, Users
+from tests.simulation.users import GIB, PROJECTS, Users
 from tests.simulation.views import LiveViews, rebuilt
 
 EPOCH = 1_800_000_000 * SECOND
@@ -270,6 +271,8 @@ class World:
     def _begin(self) -> None:
         settings = SchedulerSettings(grace_seconds=self._random.choice((2, 5, 15)))
         self.record(stream_of("policy", "cell"), SchedulerSet(settings))
+        for project in PROJECTS:
+            self.record(stream_of("project", project), Created(project, ""))
         for leader in self.leaders:
             leader.start(self._random.randrange(SECOND))
         for name in sorted(self.machines):

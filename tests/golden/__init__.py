@@ -1,0 +1,1 @@
+"""Recorded histories of earlier code: today's code reads them to the same state (F23)."""
