@@ -46,7 +46,7 @@ def _lines(columns: Mapping[str, str], rows: Sequence[Any]) -> list[str]:
     return [_line(values(row), texts) for row in rows]
 
 
-def _line(values: Sequence[Any], texts: Sequence[Callable[[Any], str] | None]) -> str:
+def _line(values: tuple[Any, ...], texts: Sequence[Callable[[Any], str] | None]) -> str:
     parts = [
         _NULL if value is None else value if text is None else text(value)
         for value, text in zip(values, texts, strict=True)
@@ -58,7 +58,7 @@ def _line(values: Sequence[Any], texts: Sequence[Callable[[Any], str] | None]) -
         or "\n" in line
         or "\r" in line
         or line.count("\t") >= len(parts)
-        or line.count(_NULL) > sum(value is None for value in values)
+        or line.count(_NULL) > values.count(None)
     ):
         return "\t".join(
             part if value is None else part.translate(_ESCAPES)
