@@ -16,6 +16,7 @@ from bench.report import Round, Row, medians, rows
 from domain.event import Recorded
 from domain.scheduling.replay import Replay
 from domain.scheduling.snapshot import Snapshot
+from infra.collector import unhindered
 from infra.embedded import postgres
 from infra.migrations import migrate
 from infra.recorder import Datastore, Recorder
@@ -61,7 +62,9 @@ def _round(dsn: str, store: Store) -> Round:
     datastore = Datastore(dsn, pool_size=2, lock_timeout_seconds=60)
     try:
         recorder = Recorder(datastore)
-        raw = _timed(lambda after: [row[0] for row in recorder.read_log(after, BATCH)])
+        raw = _timed(
+            "replay.rows", lambda after: [row[0] for row in recorder.read_log(after, BATCH)]
+        )
     finally:
         datastore.close()
     snapshot, replaying = Snapshot(), Replay()
@@ -75,10 +78,10 @@ def _round(dsn: str, store: Store) -> Round:
             sys.exit(f"the replay found a difference: {replaying.tally.difference}")
 
     return {
-        "replay.rows": raw,
-        "replay.decoded": _timed(lambda after: _positions(store, after, lambda _: None)),
-        "replay.snapshot": _timed(lambda after: _positions(store, after, folded)),
-        "replay.decisions": _timed(lambda after: _positions(store, after, decided)),
+        **raw,
+        **_timed("replay.decoded", lambda after: _positions(store, after, lambda _: None)),
+        **_timed("replay.snapshot", lambda after: _positions(store, after, folded)),
+        **_timed("replay.decisions", lambda after: _positions(store, after, decided)),
     }
 
 
@@ -88,9 +91,16 @@ def _positions(store: Store, after: int, use: Callable[[list[Recorded]], None]) 
     return [recorded.position for recorded in batch]
 
 
-def _timed(read: Callable[[int], list[int]]) -> float:
-    """Events a second of reading the whole log by batches, each given the position before."""
-    began, count, after = time.perf_counter(), 0, 0
-    while positions := read(after):
-        count, after = count + len(positions), positions[-1]
-    return count / (time.perf_counter() - began)
+def _timed(name: str, read: Callable[[int], list[int]]) -> dict[str, float]:
+    """Events a second of reading the whole log by batches, each given the position before.
+
+    Beside the time that passed, by that of this process alone (`.cpu`).
+    """
+    began, busy, count, after = time.perf_counter(), time.process_time(), 0, 0
+    with unhindered():
+        while positions := read(after):
+            count, after = count + len(positions), positions[-1]
+    return {
+        name: count / (time.perf_counter() - began),
+        f"{name}.cpu": count / (time.process_time() - busy),
+    }

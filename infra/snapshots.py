@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 import psycopg
 
 from domain.scheduling.saved import Saved, pack, unpack
 from domain.scheduling.snapshot import FOLD, Snapshot
+from infra.collector import unhindered
 
 KEPT = 4
 """So many snapshots are kept; older ones are deleted when a new one is saved."""
@@ -85,7 +83,7 @@ class Snapshots:
 def decode(state: bytes) -> Snapshot | None:
     """The snapshot of a saved state, None with a line in the log if it cannot be read."""
     try:
-        with _unhindered():
+        with unhindered():
             return unpack(_decoder.decode(zlib.decompress(state)))
     except (msgspec.DecodeError, zlib.error, ValueError) as error:
         log.error("a snapshot cannot be read and is passed over: %s", error)
@@ -96,15 +94,3 @@ def _digest(position: int, written: str, state: bytes) -> str:
     found = hashlib.sha256(f"{position} {written} ".encode())
     found.update(state)
     return found.hexdigest()
-
-
-@contextmanager
-def _unhindered() -> Iterator[None]:
-    """Without the collector of cycles, which would look again and again through what is made."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -14,6 +14,7 @@ from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import SECOND
+from infra.collector import unhindered
 from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, VersionConflict
@@ -131,7 +132,8 @@ class Scheduler:
 
     def _follow(self) -> bool:
         before = self.snapshot.position
-        changed = self._reading.follow(self.snapshot)
+        with unhindered():
+            changed = self._reading.follow(self.snapshot)
         self._unsaved += self.snapshot.position - before
         return changed
 

@@ -19,6 +19,7 @@ import msgspec
 
 from domain.errors import Invalid, Refusal, Unavailable
 from infra.codec import UnknownEvent, to_builtins
+from infra.collector import unhindered
 from infra.settings import Settings
 from infra.snapshots import Snapshots
 from infra.store import Store
@@ -109,7 +110,7 @@ def main(kind: str) -> int:
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     dsn = Settings().database_url
     try:
-        with closing(Store(dsn, pool_size=2)) as store:
+        with unhindered(), closing(Store(dsn, pool_size=2)) as store:
             asked = _settled(dsn, store.head(), asked)
             result = KINDS[kind](store, Snapshots(dsn), asked, _teller(asked.last))
     except Refusal as refusal:
