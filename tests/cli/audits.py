@@ -25,6 +25,7 @@ REPLAY: dict[str, Any] = {
     "decisions": 21,
     "cut_short": 1,
     "before": 3,
+    "unconfirmed": 2,
     "difference": None,
 }
 

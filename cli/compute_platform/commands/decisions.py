@@ -74,6 +74,9 @@ def _tally(found: JsonObject) -> list[str]:
     ]
     if found["cut_short"]:
         lines.append(f"plans cut short by another writer: {found['cut_short']}")
+    if found["unconfirmed"]:
+        held = "compared, not recomputed, as some streams could not be read"
+        lines.append(f"{held}: {found['unconfirmed']} receipts")
     if found["before"]:
         lines.append(f"from before there were receipts: {found['before']} decided events")
     return lines
