@@ -22,10 +22,14 @@ class Server:
 
     def run(self, program: str, *words: str) -> None:
         """One of Postgres's own programs, as an ordinary user."""
-        owner = self.data.parent.stat()
-        user = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
+        owner = self.data.parent.stat() if os.geteuid() == 0 else None
         done = subprocess.run(
-            [str(BIN / program), *words], capture_output=True, text=True, check=False, **user
+            [str(BIN / program), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=None if owner is None else owner.st_uid,
+            group=None if owner is None else owner.st_gid,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
