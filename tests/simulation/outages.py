@@ -54,8 +54,8 @@ def mend(world: World) -> None:
 
 
 def clock_steps(world: World, random: Random) -> None:
-    """The clock of the database is set: back, or ahead by less than the margin of leases."""
-    step = random.choice((-30_000, -5000, -1000, MARGIN_MS // 2)) * MILLISECOND
+    """The clock of the database is set, back or ahead."""
+    step = random.choice((-30_000, -1000, MARGIN_MS // 2, 10_000, 60_000)) * MILLISECOND
     world.trace.note(f"the database's clock steps by {step / 1e6:.1f} s")
     world.loop.seen["the clock steps"] += 1
     world.clock_step += step
