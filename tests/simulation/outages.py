@@ -80,6 +80,8 @@ def fail_over_behind(world: World, random: Random) -> None:
     if random.random() < 0.4:  # what takes the primary often takes a part of the network too
         node = random.choice(sorted(world.machines))
         world.network.block(node, "cell", world.loop.now + behind + span(random, 30_000))
+    if random.random() < 0.4:  # nor is what is about to die quick
+        world.projector_until = max(world.projector_until, world.loop.now + behind)
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
     def die() -> None:
