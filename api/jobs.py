@@ -142,8 +142,13 @@ def find(
     phases = [p.value for p in phase] if phase else None
     which = Filter(projects, phases, user, name)
     with caller.cell.connection() as connection:
-        rows = job_view.find(connection, which, _from_cursor(cursor), limit + 1, caller.at)
-        items = [shapes.job(row, _place(caller, connection, row)) for row in rows[:limit]]
+        before = _from_cursor(cursor)
+        if before is None and caller.moment is not None:  # none was submitted later than then
+            before = (caller.moment.at + 1, "")
+        rows = job_view.find(connection, which, before, limit + 1, caller.at)
+        waiting = [row.id for row in rows[:limit] if row.phase is Phase.QUEUED]
+        places = queue_view.places(connection, waiting, caller.at) if waiting else {}
+    items = [shapes.job(row, places.get(row.id)) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     return JobPage(items=items, next_cursor=_to_cursor(last) if last else None)
 

@@ -18,9 +18,19 @@ from api.strict import StrictRoute
 from domain.access import Permission
 from domain.event import StreamId
 from domain.policy import policy as policies
-from domain.policy.events import Backfill, GpuPrice, Order, PriceList, SchedulerSettings, Score
+from domain.policy.cohorts import MAX_COHORTS
+from domain.policy.events import (
+    Backfill,
+    Cohort,
+    GpuPrice,
+    Order,
+    PriceList,
+    SchedulerSettings,
+    Score,
+)
 from domain.policy.policy import Policy
 from domain.values.priority import MAX_PRIORITY
+from domain.values.quantity import LARGEST
 from domain.values.time import YEAR_SECONDS
 from infra.codec import to_builtins
 from projections import policy as policy_view
@@ -80,6 +90,33 @@ class SchedulerBody(Body):
     overcommit: Annotated[list[OvercommitBody], Field(max_length=1000)] = []
 
 
+class LimitsBody(Body):
+    """An amount of each resource; null is no limit."""
+
+    gpu_milli: Annotated[StrictInt, Field(ge=0, le=LARGEST)] | None = None
+    cpu_milli: Annotated[StrictInt, Field(ge=0, le=LARGEST)] | None = None
+    memory_bytes: Annotated[StrictInt, Field(ge=0, le=LARGEST)] | None = None
+
+
+class CohortBody(Body):
+    """A node of the sharing tree; a project is a leaf of it."""
+
+    name: Name
+    parent: Annotated[StrictStr, Field(max_length=63)] = ""
+    shares: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
+    project: Name | None = None
+    nominal: LimitsBody = LimitsBody()
+    borrow: LimitsBody = LimitsBody()
+    lend: LimitsBody = LimitsBody()
+    user_limit: LimitsBody = LimitsBody()
+
+
+class CohortsBody(Body):
+    """The whole sharing tree, parents before their children."""
+
+    cohorts: Annotated[list[CohortBody], Field(max_length=MAX_COHORTS)]
+
+
 class PricesBody(Body):
     """Millionths of the currency unit for an hour of one CPU, one GiB, one GPU."""
 
@@ -113,6 +150,22 @@ def set_scheduler(body: SchedulerBody, caller: Setter, key: IdempotencyKey) -> R
         Policy(),
         lambda policy: policies.set_scheduler(policy, settings),
         _body,
+    )
+
+
+@router.get("/policy/cohorts", response_model=CohortsBody)
+def cohorts(caller: Reader) -> dict[str, Any]:
+    """The sharing tree in force."""
+    with caller.cell.connection() as connection:
+        return {"cohorts": to_builtins(policy_view.get(connection, caller.at).cohorts)}
+
+
+@router.put("/policy/cohorts", status_code=202, response_model=Changed)
+def set_cohorts(body: CohortsBody, caller: Setter, key: IdempotencyKey) -> Response:
+    """Change the sharing tree: shares, quotas, borrowing and lending."""
+    tree = msgspec.convert(body.model_dump()["cohorts"], tuple[Cohort, ...])
+    return Command(caller, key, None, 202).execute(
+        STREAM, policies.evolve, Policy(), lambda p: policies.set_cohorts(p, tree), _body
     )
 
 

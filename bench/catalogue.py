@@ -11,7 +11,11 @@ from bench.report import Row
 BENCHES = {
     "append": "events a second into the log, 100 a transaction, 1 and 4 writers",
     "submit": "single submissions a second over HTTP, 4 clients",
+    "projector": "events a second through all read models with history, and their lag",
+    "asof": "milliseconds of queries about the past, beside the present",
     "relay": "events a second from the log to a real Kafka, and how late they are there",
+    "replay": "events a second from the log into the scheduler's snapshot, decisions recomputed",
+    "restart": "seconds from a scheduler's start to its first decision, many jobs live",
     "start": "milliseconds from submission to a running job",
     "verify": "seconds to verify an exported log offline, 1,000,000 events",
     "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",

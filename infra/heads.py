@@ -104,6 +104,12 @@ class Folder:
             for line in lines:
                 yield head_of(line)
 
+    def mend(self) -> None:
+        """Drop the piece of a line that a crash left at the end: that head was never given out."""
+        file = self.path / "heads.jsonl"
+        if file.exists() and not (text := file.read_bytes()).endswith(b"\n"):
+            os.truncate(file, text.rfind(b"\n") + 1)
+
     def last(self) -> Head | None:
         """The newest head."""
         last = None

@@ -20,8 +20,9 @@ LOG_COLUMNS = ("originator_id", "originator_version", "topic", "state", "recorde
 """What an append gives; the position is the sequence's alone, so that no gap can be filled."""
 ADDED_ONLY = ("idempotency", "tree_heads", "tree_tiles")
 READ_ONLY = ("migrations",)
-NOT_VIEWS = ("view_positions", "view_rebuilds")
-"""All other tables of that kind are read models, which the services make, exchange and drop."""
+VIEWS = ("view_", "history_")
+"""Read models, which the services make, exchange and drop, begin with one of these."""
+NOT_VIEWS = ("view_positions", "view_rebuilds", "history_horizon")
 _LOCK = 0x726F6C65  # "role": one at a time
 
 
@@ -51,7 +52,7 @@ def grant(dsn: str) -> str:
                 run(SQL("GRANT SELECT, INSERT ON {} TO {}").format(table, role))
             elif name in READ_ONLY:
                 run(SQL("GRANT SELECT ON {} TO {}").format(table, role))
-            elif name.startswith("view_") and name not in NOT_VIEWS:
+            elif name.startswith(VIEWS) and name not in NOT_VIEWS:
                 run(SQL("ALTER TABLE {} OWNER TO {}").format(table, role))
             else:
                 run(SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(table, role))

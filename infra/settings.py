@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ALARM_CODE = 3
@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     metrics_loopback: bool = False
     """Whether /metrics is answered without a token on connections from this machine."""
     lease_ttl_ms: int = 20_000
+    history_seconds: int = Field(default=0, ge=0)
+    """How far back `as_of` can ask: older history of the read models is deleted. 0 keeps all."""
     log_cap_bytes: int = 64 << 20
     """The most that is kept of what one seat prints."""
     witness: Path | None = None

@@ -91,7 +91,8 @@ class Isolated:
             fresh = [
                 r
                 for r in events
-                if r.position > after
+                if r.event.__class__ in view.on
+                and r.position > after
                 and r.position not in passed
                 and (not held or (view.name, r.stream) not in held)
             ]

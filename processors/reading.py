@@ -119,7 +119,7 @@ class Reading:
     def _hold_out(self, snapshot: Snapshot, bad: Poison, *, whole: bool) -> None:
         if self._ward is None:
             raise UnknownEvent(bad)
-        if not (whole and hold_out(snapshot, bad.stream)):
+        if not (whole and hold_out(snapshot, bad.stream, bad.version)):
             self._ward.enter(bad, stops=True)
             detail = f"{bad.stream} at position {bad.position}, {bad.name}: {bad.error}"
             raise StandsStill("stands_still", f"no decision is safe without {detail}")

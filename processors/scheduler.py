@@ -114,9 +114,11 @@ class Scheduler:
         """Keep the state, once enough events came since it was last kept; later while `busy`.
 
         What that costs grows with the jobs that live, so it is done less often the more there are.
+        Nothing is kept while streams are held out: whoever begins from it could not try them again.
         """
         enough = max(SAVE_EVENTS, 2 * len(self.snapshot.jobs)) * (4 if busy else 1)
-        if self._kept is None or self._unsaved < enough:
+        kept_back = self._behind() or self.snapshot.held_out
+        if self._kept is None or self._unsaved < enough or kept_back:
             return
         self._unsaved = 0
         try:

@@ -94,6 +94,7 @@ class Witness:
             raise
 
     def _begin(self) -> None:
+        self._folder.mend()
         last = self._folder.last()
         stored = newest(self._connection)
         if self._folder.accepted():

@@ -32,13 +32,17 @@ def history_ddl(table: str, columns: dict[str, str], indexes: Sequence[str]) -> 
     ]
 
 
-def stab(table: str, past: str, columns: Iterable[str], position: int) -> str:
-    """A table expression of all rows as they were at a position."""
+def unchanged(table: str, columns: Iterable[str], position: int) -> str:
+    """A table expression of the rows at a position that are so still."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"(SELECT {names} FROM {table} WHERE position <= {position:d})"
+
+
+def replaced(past: str, columns: Iterable[str], position: int) -> str:
+    """A table expression of the rows at a position that were replaced since."""
     names = ", ".join(f'"{name}"' for name in columns)
     # OFFSET 0 keeps it a range of the index for each size, whatever the planner believes.
     return f"""(
-        SELECT {names} FROM {table} WHERE position <= {position:d}
-        UNION ALL
         SELECT {names} FROM generate_series(0, {SPANS}) AS sizes (size) CROSS JOIN LATERAL (
             SELECT * FROM {past} WHERE span = size AND position <= {position:d}
             AND position > {position:d} - (1::bigint << size) AND to_position > {position:d}
@@ -47,11 +51,9 @@ def stab(table: str, past: str, columns: Iterable[str], position: int) -> str:
     )"""
 
 
-def by_key(table: str, past: str, columns: Iterable[str], position: int) -> str:
+def replaced_by_key(past: str, columns: Iterable[str], position: int) -> str:
     """The same for a question that names keys, which an index of the history must have."""
     names = ", ".join(f'"{name}"' for name in columns)
     return f"""(
-        SELECT {names} FROM {table} WHERE position <= {position:d}
-        UNION ALL
         SELECT {names} FROM {past} WHERE position <= {position:d} AND to_position > {position:d}
     )"""

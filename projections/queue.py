@@ -97,6 +97,17 @@ def by_reason(
     return {record["code"]: record["jobs"] for record in records}
 
 
+def places(connection: Reader, jobs: Sequence[str], at: int | None = None) -> dict[str, int]:
+    """The places, from 1, of those of the jobs that wait."""
+    records = connection.execute(
+        "SELECT job, place FROM (SELECT job, row_number() OVER"
+        f" (ORDER BY priority DESC, queued_since, job) AS place FROM {VIEW.at(at)} v) q"
+        " WHERE job = ANY(%s)".encode(),
+        (list(jobs),),
+    ).fetchall()
+    return {record["job"]: record["place"] for record in records}
+
+
 def place(connection: Reader, job: str, at: int | None = None) -> int | None:
     """The job's place in the queue from 1, or None when it does not wait."""
     row = _get(connection, job, at)

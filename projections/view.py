@@ -13,15 +13,16 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from psycopg import Connection
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.rows import tuple_row
 
 from domain.event import Event, Recorded
 from projections.copying import copy_in
-from projections.past import by_key, history_ddl, span_of, stab
+from projections.past import history_ddl, replaced, replaced_by_key, span_of, unchanged
 
 R = TypeVar("R", bound="Row")
 Key = tuple[str | int, ...]
@@ -123,13 +124,23 @@ class View(Generic[R]):
         """
         if position is None:
             return self.table()
-        return stab(self.table(), self.past_table(), self.past_columns, position)
+        return f"({' UNION ALL '.join(self.parts(position))})"
+
+    def parts(self, position: int) -> tuple[str, str]:
+        """Two tables of the rows as they were: those that are so still, and those replaced."""
+        names = self.past_columns
+        return (
+            unchanged(self.table(), names, position),
+            replaced(self.past_table(), names, position),
+        )
 
     def at_key(self, position: int | None) -> str:
         """The same, for a question by key: quick where `past_indexes` have it."""
         if position is None:
             return self.table()
-        return by_key(self.table(), self.past_table(), self.past_columns, position)
+        names = self.past_columns
+        still = unchanged(self.table(), names, position)
+        return f"({still} UNION ALL {replaced_by_key(self.past_table(), names, position)})"
 
     def read(self, record: dict[str, Any]) -> R:
         """A row from a database record."""
@@ -137,13 +148,24 @@ class View(Generic[R]):
 
     def load(self, connection: Reader, keys: Sequence[Key]) -> dict[Key, R]:
         """The rows of these keys, as far as they exist."""
-        query = SQL("SELECT t.* FROM {table} t JOIN unnest({arrays}) AS k ({key}) USING ({key})")
-        statement = query.format(
-            table=Identifier(self.table()), arrays=self._arrays(), key=_names(self.key)
-        )
-        columns = [list(column) for column in zip(*keys, strict=True)]
-        records = connection.execute(statement, columns).fetchall()
-        return {tuple(record[name] for name in self.key): self.read(record) for record in records}
+        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            found = cursor.execute(self._load, _columns(keys)).fetchall()
+        decode, key_of = self._decoder.decode, attrgetter(*self.key)
+        rows = [decode(row) for (row,) in found]
+        one = len(self.key) == 1
+        return {(key_of(row),) if one else key_of(row): row for row in rows}
+
+    @cached_property
+    def _load(self) -> bytes:
+        key = ", ".join(f'"{name}"' for name in self.key)
+        return (
+            f"SELECT convert_to(to_json(t)::text, 'UTF8') FROM {self.table()} t"
+            f" JOIN unnest({self._arrays}) AS k ({key}) USING ({key})"
+        ).encode()
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[R]:
+        return msgspec.json.Decoder(self.row)
 
     def write(self, connection: Reader, changes: Changes[R]) -> None:
         """Put rows in the place of those before, and those that were replaced into the history."""
@@ -151,24 +173,28 @@ class View(Generic[R]):
         old = [key for key, row in before.items() if after.get(key) is not row]
         new = [row for key, row in after.items() if before.get(key) is not row]
         if old:
-            self._remove(connection, old)
+            connection.execute(self._remove, _columns(old))
         copy_in(connection, self.table(), self.columns, new)
         ends = ((end, span_of(row.position, end)) for row, end in changes.closed)
         past = [row for row, _ in changes.closed]
         copy_in(connection, self.past_table(), self.past_columns, past, ends)
 
-    def _remove(self, connection: Reader, keys: Sequence[Key]) -> None:
-        statement = SQL("DELETE FROM {table} WHERE ({key}) IN (SELECT * FROM unnest({arrays}))")
-        connection.execute(
-            statement.format(
-                table=Identifier(self.table()), key=_names(self.key), arrays=self._arrays()
-            ),
-            [list(column) for column in zip(*keys, strict=True)],
-        )
+    @cached_property
+    def _remove(self) -> bytes:
+        key = ", ".join(f'"{name}"' for name in self.key)
+        return (
+            f"DELETE FROM {self.table()} WHERE ({key}) IN (SELECT * FROM unnest({self._arrays}))"
+        ).encode()
 
-    def _arrays(self) -> Composed:
-        kinds = [self.columns[name].removesuffix(" NOT NULL") for name in self.key]
-        return SQL(", ").join(SQL("%s::" + kind + "[]") for kind in kinds)
+    @property
+    def _arrays(self) -> str:
+        kinds = (self.columns[name].removesuffix(" NOT NULL") for name in self.key)
+        return ", ".join(f"%s::{kind}[]" for kind in kinds)
+
+
+def _columns(keys: Sequence[Key]) -> list[list[str | int]]:
+    """The keys as one array for each column."""
+    return [list(column) for column in zip(*keys, strict=True)]
 
 
 def kinds(*unions: Any) -> frozenset[type[Event]]:
@@ -182,10 +208,6 @@ def _classes(unions: Iterable[Any]) -> Iterator[type[Event]]:
             yield union
         else:
             yield from get_args(union)
-
-
-def _names(names: Iterable[str]) -> Composed:
-    return SQL(", ").join(Identifier(name) for name in names)
 
 
 def _column(hint: Any) -> str:

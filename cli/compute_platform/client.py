@@ -42,7 +42,9 @@ class Client:
 
     Reads ask for at least what this client wrote before. Reads and writes are tried again when
     the connection breaks; each write carries an idempotency key, so it is done once. `tell`
-    hears why something is tried again. Methods raise `ClientError`s (compute_platform.errors).
+    hears why something is tried again. With `as_of` (a log position, an RFC 3339 time, or `-10m`)
+    reads show what was so then, all of them of the one moment that the first answer stood for; and
+    nothing can be written. Methods raise `ClientError`s (compute_platform.errors).
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Client:
         *,
         patience: float = transport.PATIENCE_SECONDS,
         tell: Callable[[str], None] | None = None,
+        as_of: str | None = None,
     ) -> None:
         self.transport = transport.Transport(url, token, patience, tell)
         self._position = 0
+        self._as_of = as_of
 
     @classmethod
     def from_environment(cls) -> Client:
@@ -197,8 +201,11 @@ class Client:
         self, path: str, query: Query | None = None, patience: float | None = None
     ) -> dict[str, Any]:
         """The JSON a GET of `path` (below /api/v1) answers."""
-        asked = {**(query or {}), "min_position": self._position or None}
-        return self.transport.call("GET", path, asked, patience=patience)
+        seen = {"min_position": self._position or None, "as_of": self._as_of}
+        answer = self.transport.call("GET", path, {**(query or {}), **seen}, patience=patience)
+        if self._as_of is not None:
+            self._as_of = self.transport.moment or self._as_of
+        return answer
 
     def write(
         self, method: str, path: str, body: object = None, key: str | None = None
@@ -207,6 +214,8 @@ class Client:
 
         The empty `key` sends it without one, and only once.
         """
+        if self._as_of is not None:
+            raise Misused("The past cannot be changed: leave --at (as_of) out.")
         chosen = str(uuid4()) if key is None else key or None
         answer = self.transport.call(method, path, body=body, key=chosen)
         position = answer.get("position")

@@ -24,6 +24,7 @@ class Session:
         self.url: str | None = None
         self.token_file: str | None = None
         self.patience: float | None = None
+        self.at: str | None = None
         self._client: Client | None = None
 
     @property
@@ -35,7 +36,7 @@ class Session:
 
             patience = PATIENCE_SECONDS if self.patience is None else self.patience
             url, token = credentials(self.url, self.token_file)
-            self._client = Client(url, token, patience=patience, tell=say)
+            self._client = Client(url, token, patience=patience, tell=say, as_of=self.at)
         return self._client
 
     def job(self, text: str) -> str:
@@ -95,6 +96,17 @@ def connection_options(hidden: bool) -> Callable[[Function], Function]:
         return function
 
     return decorate
+
+
+def at_option(function: Function) -> Function:
+    """`--at`: what was so at a moment of the past."""
+    return click.option(
+        "--at",
+        metavar="MOMENT",
+        expose_value=False,
+        callback=_keep("at"),
+        help="As it was then: a log position, an RFC 3339 time, or -90s, -10m, -2h, -3d.",
+    )(function)
 
 
 def json_option(function: Function) -> Function:

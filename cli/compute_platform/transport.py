@@ -78,6 +78,7 @@ class Transport:
         self.tell = tell or (lambda _: None)
         self.timeout = REQUEST_SECONDS
         self.now = datetime.now(UTC)
+        self.moment: str | None = None
         self._token = token
         self._scheme, self._host, self._port = scheme, host, port
         self._prefix = parts.path.rstrip("/") + "/api/v1"
@@ -146,8 +147,14 @@ class Transport:
         return response
 
     def _note_time(self, response: http.client.HTTPResponse) -> None:
-        # Ages are counted by the server's clock: the user's may be wrong.
+        # Ages are counted by the server's clock: the user's may be wrong. What the past answers
+        # is as old as it was then.
+        past = response.headers.get("As-Of")
+        self.moment = response.headers.get("Log-Position") if past else None
         try:
+            if past:
+                self.now = datetime.fromisoformat(past)
+                return
             self.now = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         except (TypeError, ValueError):
             self.now = datetime.now(UTC)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from domain.allocation import events as e
 from domain.allocation.events import AllocationEvent
 from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict, NotFound, StaleWriter
+from domain.values.copies import replace
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import Resources
 

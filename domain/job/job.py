@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from domain.allocation.seat import Outcome, Seat
@@ -13,6 +13,7 @@ from domain.job.spec import JobSpec, Retry
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
 from domain.scheduling.reason import WaitReason
 from domain.values.checks import between
+from domain.values.copies import replace
 from domain.values.ids import AllocationId, JobId
 from domain.values.priority import MAX_PRIORITY
 from domain.values.time import SECOND

@@ -6,9 +6,7 @@ from domain.errors import Invalid
 from domain.policy.events import Cohort
 from domain.values.checks import between
 from domain.values.ids import check_name
-from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST
-from domain.values.time import YEAR_SECONDS
 
 MAX_COHORTS = 10_000
 MAX_DEPTH = 8
@@ -52,11 +50,3 @@ def _check_amounts(field: str, cohort: Cohort) -> None:
         if lent is not None and (own is None or lent > own):
             detail = f"{field}.lend.{name}: at most what nominal says"
             raise Invalid("lends_too_much", detail, field=f"{field}.lend.{name}")
-    for number, budget in enumerate(cohort.budgets):
-        place = f"{field}.budgets[{number}]"
-        between(f"{place}.window_seconds", budget.window_seconds, 60, YEAR_SECONDS)
-        if (budget.gpu_seconds is None) == (budget.micro is None):
-            raise Invalid("bad_budget", f"{place}: give gpu_seconds or micro", field=place)
-        between(place, budget.gpu_seconds or budget.micro or 0, 0, LARGEST)
-    if cohort.max_priority is not None:
-        between(f"{field}.max_priority", cohort.max_priority, 0, MAX_PRIORITY)

@@ -103,15 +103,6 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """At most so much within any `window_seconds`: GPU-seconds, or micro-units of money."""
-
-    window_seconds: int
-    gpu_seconds: int | None = None
-    micro: int | None = None
-
-
-@dataclass(frozen=True)
 class Cohort:
     """A node of the sharing tree: an organisation, a department, or a project as a leaf.
 
@@ -128,9 +119,7 @@ class Cohort:
     nominal: Limits = Limits()
     borrow: Limits = Limits()
     lend: Limits = Limits()
-    budgets: tuple[Budget, ...] = ()
     user_limit: Limits = Limits()  # the most one user of the project may hold
-    max_priority: int | None = None  # the highest priority its jobs may have or inherit
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ from dataclasses import replace
 
 from domain.event import StreamId
 from domain.job.transitions import Phase
-from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.snapshot import RECEIPTS, Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId
 
 UNREAD = frozenset({"token", "checkpoint", "consumer"})
 """Streams no room is given away by: of checkpoints, only who is the cheaper victim."""
 
 
-def hold_out(snapshot: Snapshot, stream: StreamId) -> bool:
+def hold_out(snapshot: Snapshot, stream: StreamId, version: int) -> bool:
     """Leave a stream out of every later decision; False where only standing still is safe.
 
-    1. what gives no room away is read past;
+    `version` is that of its event that cannot be read.
+    1. what gives no room away is read past, receipts too: the next one follows this version;
     2. a job is neither placed, preempted nor concluded, and keeps what it holds;
     3. a node takes no new work, and what it holds stays held;
     4. an allocation that was read keeps its seats, and its job is left out;
@@ -27,6 +28,9 @@ def hold_out(snapshot: Snapshot, stream: StreamId) -> bool:
        every placement: False.
     """
     kind, _, name = stream.partition("/")
+    if stream == RECEIPTS:
+        snapshot.versions[stream] = version
+        return True
     if kind in UNREAD:
         return True
     if kind == "job":

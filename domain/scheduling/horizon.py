@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +51,7 @@ class Horizon:
         self._score = score
         self.holds: list[Hold] = []
         self._given: list[tuple[int, _Given]] = []
+        self._gone: set[JobId] = set()
         self._rooms: list[tuple[int, Room]] = []
         """By start of the hold: what is free then beside it, to be left to those that run on."""
 
@@ -58,8 +59,9 @@ class Horizon:
     def _releases(self) -> list[tuple[int, Allocation]]:
         found = []
         for allocation in self._snapshot.allocations.values():
-            end = expected_end(self._snapshot.jobs[allocation.job], self._now)
-            if end is not None:
+            job = self._snapshot.jobs[allocation.job]
+            end = expected_end(job, self._now)
+            if end is not None and not leaves_for_another(job):  # `base` is without those
                 found.append((end, allocation))
         return sorted(found, key=lambda pair: (pair[0], pair[1].id))
 
@@ -99,9 +101,20 @@ class Horizon:
             if end is None or start < end:
                 later.take(found.seats, demand)
 
+    def release(self, victims: Iterable[Job]) -> None:
+        """These were asked to leave for another: at every held start they will have left."""
+        for victim in victims:
+            assert victim.allocation is not None, "a victim is placed"
+            self._gone.add(victim.id)
+            end = expected_end(victim, self._now)
+            for start, later in self._rooms:
+                if end is None or end > start:  # else it was counted as gone by then
+                    later.give_back(self._snapshot.allocations[victim.allocation])
+
     def _steps(self) -> list[_Step]:
         ends = [(hold.end, hold) for hold in self.holds if hold.end is not None]
-        return sorted([*self._releases, *self._given, *ends], key=lambda pair: pair[0])
+        releases = [(end, a) for end, a in self._releases if a.job not in self._gone]
+        return sorted([*releases, *self._given, *ends], key=lambda pair: pair[0])
 
     def _fits(self, demand: Demand, room: Room, steps: list[_Step]) -> bool:
         return place(demand, self._after(room, steps), self._score) is not None
@@ -144,3 +157,8 @@ def expected_end(job: Job, now: int) -> int | None:
     while end <= now:
         end += max(SECOND, end - start)
     return end
+
+
+def leaves_for_another(job: Job) -> bool:
+    """Whether the job was preempted for a job; one that was cancelled since leaves all the same."""
+    return job.preemptor is not None and job.phase in (Phase.PREEMPTING, Phase.STOPPING)

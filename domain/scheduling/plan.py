@@ -8,11 +8,10 @@ from heapq import heapify, heappop, heappush
 
 from domain.allocation.seat import Seat
 from domain.job.job import Job
-from domain.job.transitions import Phase
 from domain.policy.events import Backfill, Order, SchedulerSettings
 from domain.scheduling.demand import Demand
 from domain.scheduling.explain import explain
-from domain.scheduling.horizon import Hold, Horizon
+from domain.scheduling.horizon import Hold, Horizon, leaves_for_another
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.place import place
@@ -98,7 +97,7 @@ class _Cycle:
         self.snapshot = snapshot
         self.now = now
         self.settings = snapshot.policy.scheduler
-        leaving = [job for job in snapshot.jobs.values() if _leaves_for_another(job)]
+        leaving = [job for job in snapshot.jobs.values() if leaves_for_another(job)]
         self.free = Room.of(snapshot)  # what placements have not taken
         self.room = self.free.fork()  # the part of it that is kept for nobody
         self.later = room_without(snapshot, self.free, leaving)  # `room` after they left
@@ -155,8 +154,8 @@ class _Cycle:
     def _start(self, job: Job, demand: Demand) -> _Outcome:
         """Place the job or keep room for it, if there is or will be some."""
         seconds = job.spec.expected_seconds
+        end = None if seconds is None else self.now + seconds * SECOND
         if (demand, seconds) not in self.failed:
-            end = None if seconds is None else self.now + seconds * SECOND
             found = place(demand, self.horizon.window(self.room, end), self.settings.score)
             if found is not None:
                 for room in (self.free, self.room, self.later):
@@ -167,7 +166,7 @@ class _Cycle:
             if self.leaving and self._keep_room(job, demand, end):
                 return _Outcome.PROMISED
             self.failed.add((demand, seconds))
-        return _Outcome.PROMISED if self._preempt(job, demand) else _Outcome.BLOCKED
+        return _Outcome.PROMISED if self._preempt(job, demand, end) else _Outcome.BLOCKED
 
     def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
@@ -179,8 +178,8 @@ class _Cycle:
         self._charge(job, found, demand, end)
         return True
 
-    def _preempt(self, job: Job, demand: Demand) -> bool:
-        """Ask jobs that give way to make room, if that can help."""
+    def _preempt(self, job: Job, demand: Demand, end: int | None) -> bool:
+        """Ask jobs that give way to make room beside the held starts, if that can help."""
         powerless = (demand, job.priority, job.spec.project)
         if (
             not self.settings.enable_preemption
@@ -189,7 +188,8 @@ class _Cycle:
         ):
             return False
         able = candidates(self.snapshot, job, self.asked, self.now, self.ranks)
-        victims = find_victims(self.snapshot, demand, self.later, able) if able else None
+        room = self.horizon.window(self.later, end)
+        victims = find_victims(self.snapshot, demand, room, able) if able else None
         if victims is None or not may_preempt(
             self.snapshot, job, self._made(job) + len(victims), self.now
         ):
@@ -198,12 +198,13 @@ class _Cycle:
         for victim in victims:
             self.asked.add(victim.id)
             self.plan.preemptions.append(Preemption(victim.id, job.id))
-        self.later = room_without(self.snapshot, self.later, victims)
-        found = place(demand, self.later, self.settings.score)
+        found = place(demand, room_without(self.snapshot, room, victims), self.settings.score)
         assert found is not None, "the victims were chosen for it"
-        for room in (self.room, self.later):
-            room.take(found.seats, demand)
-        self._charge(job, found, demand, None)
+        self.later = room_without(self.snapshot, self.later, victims)
+        self.horizon.release(victims)
+        for taken in (self.room, self.later):
+            taken.take(found.seats, demand)
+        self._charge(job, found, demand, end)
         self.leaving = True
         return True
 
@@ -274,8 +275,3 @@ def depends_on_time(settings: SchedulerSettings) -> bool:
         or rules.max_per_hour is not None
         or rules.project_per_hour is not None
     )
-
-
-def _leaves_for_another(job: Job) -> bool:
-    """Whether the job was preempted for a job; one that was cancelled since leaves all the same."""
-    return job.preemptor is not None and job.phase in (Phase.PREEMPTING, Phase.STOPPING)

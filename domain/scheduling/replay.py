@@ -83,17 +83,28 @@ class Replay:
 
     The leader decided on what it had read, and the log may have been longer by then: events wait
     in `_ahead` until a receipt says how far to fold. `start` is a snapshot of an earlier position.
-    Positions up to `skip` are folded without being recomputed.
+    What was decided up to position `skip` is folded without being recomputed. `discarded` are the
+    positions that the scheduler passes over (`domain/consumer`).
     """
 
-    def __init__(self, start: Snapshot | None = None, skip: int = 0) -> None:
+    def __init__(
+        self,
+        start: Snapshot | None = None,
+        skip: int = 0,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
         self.snapshot = start or Snapshot()
         self.tally = Tally(self.snapshot.position)
         self._skip = skip
+        self._discarded = discarded
         self._ahead: deque[Recorded] = deque()
         self._step: _Step | None = None
         self._open: _Open | None = None
-        self._covered = self.snapshot.position > 0
+        self._passed: Decided | None = None
+        """The newest receipt that is not recomputed: its step began before this replay does."""
+        self._passing = 0
+        """So many of the next events are covered by that receipt."""
+        self._covered = False
 
     def feed(self, log: Iterable[Recorded]) -> bool:
         """Take in the next events; whether all is well so far."""
@@ -110,20 +121,21 @@ class Replay:
     def fold_to(self, position: int) -> None:
         """Bring the snapshot to this position, as far as the log was taken in."""
         while self._ahead and self._ahead[0].position <= position:
-            self.snapshot.apply(self._ahead.popleft())
+            recorded = self._ahead.popleft()
+            if recorded.position in self._discarded:
+                self.snapshot.position = recorded.position
+            else:
+                self.snapshot.apply(recorded)
 
     def _take(self, recorded: Recorded) -> bool:
         self.tally.position = recorded.position
         self.tally.events += 1
         self._ahead.append(recorded)
-        if recorded.position <= self._skip:
-            self._covered |= isinstance(recorded.event, Decided)
-            self.fold_to(recorded.position)
+        if self._passes_over(recorded):
             return True
         if self._open is not None:
             return self._inside(self._open, recorded)
         if isinstance(recorded.event, Decided):
-            self._covered = True
             self._open = _Open(recorded, recorded.event)
             return self._begin(recorded, recorded.event)
         if recorded.meta.actor == ACTOR:
@@ -131,6 +143,22 @@ class Replay:
                 return self._fail(Fault.NO_RECEIPT, recorded.position, None, line_of(recorded))
             self.tally.before += 1
         return True
+
+    def _passes_over(self, recorded: Recorded) -> bool:
+        """Whether the event is from before this replay begins, or of a step that is."""
+        event = recorded.event
+        if isinstance(event, Decided):
+            first, self._covered = not self._covered, True
+            late = first or (self._passed is not None and _same_step(self._passed, event))
+            if recorded.position <= self._skip or (event.part > 1 and late):
+                self._passed, self._passing = event, event.events
+                self.fold_to(event.read)
+                return True
+            self._passed = None
+        elif self._passing:
+            self._passing -= 1
+            return True
+        return recorded.position <= self._skip
 
     def _begin(self, recorded: Recorded, receipt: Decided) -> bool:
         """Recompute the step, unless this is a later part of the one under way."""

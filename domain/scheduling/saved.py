@@ -61,11 +61,11 @@ class Saved:
     made: dict[ProjectId, tuple[int, ...]]
     versions: dict[StreamId, int]
     touched: tuple[AllocationId, ...]
-    held_out: tuple[StreamId, ...]
 
 
 def pack(snapshot: Snapshot) -> Saved:
-    """The snapshot as it is kept."""
+    """The snapshot as it is kept; none is while streams are held out of it."""
+    assert not snapshot.held_out, "they could not be tried again"
     usage = snapshot.usage
     return Saved(
         position=snapshot.position,
@@ -91,7 +91,6 @@ def pack(snapshot: Snapshot) -> Saved:
         made=snapshot.made,
         versions=snapshot.versions,
         touched=tuple(sorted(snapshot.touched)),
-        held_out=tuple(sorted(snapshot.held_out)),
     )
 
 
@@ -109,7 +108,6 @@ def unpack(kept: Saved) -> Snapshot:
         made=kept.made,
         versions=kept.versions,
         touched=set(kept.touched),
-        held_out=set(kept.held_out),
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ from domain.access import Role
 from tests.api.node import Node
 from tests.api.problem import check_problem
 from tests.api.world import Person, World, until
+from tests.processors.test_witness import sign
 
 MEMBERS = frozenset({"viewer", "submitter", "operator", "admin"})
 WRITERS = MEMBERS - {"viewer"}
@@ -54,9 +57,14 @@ CALLERS: dict[str, frozenset[str]] = {
     "GET /cost": EVERYBODY,
     "GET /policy/scheduler": READERS,
     "PUT /policy/scheduler": ADMIN,
+    "GET /policy/cohorts": READERS,
+    "PUT /policy/cohorts": ADMIN,
     "GET /policy/prices": READERS,
     "PUT /policy/prices": ADMIN,
     "GET /events": OPERATORS,
+    "GET /audit/head": OPERATORS,
+    "GET /audit/export": OPERATORS,
+    "GET /audit/proof/{position}": OPERATORS,
     "GET /views": OPERATORS,
     "POST /views/{view}/rebuild": ADMIN,
     "GET /metrics": READERS,
@@ -105,6 +113,7 @@ class Scene:
             "principal": "grace",
             "token": "token-of-nobody",
             "view": "jobs",
+            "position": "1",
         }
         path = path.format(**{**known, **names})
         query = self._query(route)
@@ -131,6 +140,7 @@ class Scene:
             "PUT /projects/{project}/members/{principal}": {"role": "viewer"},
             "PUT /projects/{project}/quota": {},
             "PUT /policy/scheduler": {},
+            "PUT /policy/cohorts": {"cohorts": []},
             "PUT /policy/prices": {"currency": "EUR", "gpu_hour": {}},
             "POST /tokens": {"principal": "grace"},
             "POST /agent/register": self.node.offer(),
@@ -150,6 +160,8 @@ def scene(world: World) -> Scene:
     assert node.send_log(order, 0, b"secret output\n").status_code == 200
     world.submit(project, name="secret-waiting", resources={"gpu": 64})
     world.schedule()
+    with tempfile.TemporaryDirectory() as folder:
+        sign(world.dsn, world.store, Path(folder))
     callers = {
         "viewer": world.person("vera", projects={project: Role.VIEWER}),
         "submitter": world.person("sam", projects={project: Role.SUBMITTER}),

@@ -19,6 +19,11 @@ WITHOUT = {
     "/jobs/{job}/logs": "output is bytes: `offset` names any part of it, and it is no fact",
     "/health": "about the process that answers",
     "/views": "about the read models that answer",
+    "/audit/head": "about the newest signed head",
+    "/audit/export": "it is the log itself, whole or a part by position",
+    "/audit/proof/{position}": "a proof of one position against a signed head",
+    "/metrics": "about the processes that run now",
+    "/quarantine": "about what consumers hold back now",
     "/whoami": "about the token that is shown now",
 }
 """The GET routes without `as_of`, and why."""

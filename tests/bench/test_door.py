@@ -95,3 +95,22 @@ def test_appends_are_measured_for_one_writer_and_four() -> None:
     assert set(rows) == {f"append.{what}.{n}" for what in ("raw", "log") for n in (1, 4)}
     for n in (1, 4):
         assert rows[f"append.log.{n}"]["against"] == f"append.raw.{n}"
+
+
+def test_the_projector_is_measured_catching_up_and_at_a_steady_rate() -> None:
+    done = bench(
+        "projector", "--json", "--size", "600", "--runs", "1", "--rate", "200", "--seconds", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert {"projector.raw", "projector.catch-up", "projector.lag.p99"} < set(rows)
+    assert rows["projector.catch-up"]["against"] == "projector.raw"
+    assert rows["projector.lag.p99"]["size"] == 200
+
+
+def test_the_past_is_measured_beside_the_present() -> None:
+    done = bench("asof", "--json", "--size", "2000", "--runs", "2")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["asof.queue.p99"]["against"] == "asof.queue.now.p99"
+    assert rows["asof.all.p99"]["value"] > 0

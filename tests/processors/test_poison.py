@@ -17,7 +17,9 @@ from domain.scheduling.snapshot import RECEIPTS, Snapshot
 from domain.values.time import HOUR
 from infra import quarantine
 from infra.codec import Poison, UnknownEvent
+from infra.snapshots import Snapshots
 from infra.store import Change, stream_of
+from processors import scheduler as schedulers
 from processors.reading import Again, PostgresQuarantine, Reading, StandsStill
 from processors.scheduler import ROLE, Scheduler
 from tests.processors.small_cell import META, SmallCell, settle
@@ -25,6 +27,7 @@ from tests.processors.test_projector import POISON, rename
 from tests.processors.test_quarantine import discard
 from tests.processors.test_timers import timers
 from tests.projections.histories import SEEDS, Portions, history
+from tests.replayed import check
 from tests.simulation.log import MemoryLog
 
 
@@ -245,4 +248,47 @@ def test_timers_tell_of_what_they_cannot_read_and_take_it_back(cell: SmallCell) 
     rename(cell, position, topic)
     process.tick()
     assert cell.phase("bad") == "stopping"
+    assert told(cell) == []
+
+
+def test_what_was_decided_without_a_stream_is_not_held_against_the_log(cell: SmallCell) -> None:
+    """Whoever can read it now decides otherwise: a replay says how many it cannot confirm."""
+    cell.register("node-1")
+    cell.submit("bad")
+    cell.submit("good")
+    position, name = spoil(cell, "job/bad")
+    settle(scheduler(cell))
+    rename(cell, position, name)
+    settle(scheduler(cell))
+    cell.start("bad")
+    cell.start("good")
+    settle(scheduler(cell))
+    tally = check(cell.store.read)
+    assert tally.unconfirmed == 1
+    assert tally.receipts > 1
+
+
+def test_no_state_is_kept_that_could_not_be_tried_again(
+    cell: SmallCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader that begins from a kept state reads only what follows it."""
+    monkeypatch.setattr(schedulers, "SAVE_EVENTS", 1)
+    ward = PostgresQuarantine(cell.connection, ROLE)
+
+    def lead(kept: Snapshots) -> None:
+        epoch = cell.store.take_role(ROLE, "test")
+        leader = Scheduler(cell.store, cell.stream, epoch, cell.now, ward, kept)
+        settle(leader)
+        leader.save()
+
+    cell.register("node-1")
+    cell.submit("bad")
+    position, name = spoil(cell, "job/bad")
+    kept = Snapshots(cell.dsn)
+    lead(kept)
+    assert kept.newest(cell.store.head()).position == 0
+    rename(cell, position, name)
+    lead(kept)
+    assert kept.newest(cell.store.head()).position >= position
+    assert cell.phase("bad") == "starting"
     assert told(cell) == []

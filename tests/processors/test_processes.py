@@ -130,7 +130,7 @@ def leader(cell: SmallCell) -> int:
 def test_without_names_everything_but_the_relay_runs(cell: SmallCell, tmp_path: Path) -> None:
     """A job is placed, shown, and stopped for good when its grace is over."""
     with processors(cell.dsn, tmp_path) as process:
-        assert process.says('"running: projector, scheduler, timers, rebuilder"')
+        assert process.says('"running: projector, scheduler, timers, rebuilder, retention"')
         cell.register("node-1")
         cell.submit("a")
         until(lambda: cell.phase("a") == "starting", PATIENCE)

@@ -14,9 +14,10 @@ from processors.rebuilder import Rebuilder, beside
 from projections import rebuilds
 from projections.catalogue import VIEWS
 from projections.tables import prepare
-from tests.projections.histories import SEEDS, Portions, history
+from tests.projections.histories import Portions, history
 from tests.projections.tables import dump, folded, parsed, positions, project_all
 
+LONG = history(6)  # a long one
 NAMES = [view.name for view in VIEWS]
 
 
@@ -42,7 +43,7 @@ def finished(connection: Connection, view: str) -> bool:
 
 
 def test_a_rebuilt_view_equals_the_live_one_row_by_row(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = LONG
     project_all(dsn, Portions(events))
     before, names, reached = dump(connection), indexes(connection), positions(connection)
     for name in NAMES:
@@ -57,7 +58,7 @@ def test_a_rebuilt_view_equals_the_live_one_row_by_row(dsn: str, connection: Con
 
 
 def test_what_was_spoilt_is_right_after_a_rebuild(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = LONG
     project_all(dsn, Portions(events))
     right = dump(connection)
     connection.execute("UPDATE view_jobs SET priority = priority + 1")
@@ -75,7 +76,7 @@ def test_the_projector_goes_on_before_during_and_after(
     dsn: str, connection: Connection, live: int
 ) -> None:
     """At the exchange the live table is behind the new one or ahead; nothing is folded twice."""
-    events = history(SEEDS[0])
+    events = LONG
     assert len(events) > 600
     project_all(dsn, Portions(events[:live]))
     for name in NAMES:
@@ -93,7 +94,7 @@ def test_the_projector_goes_on_before_during_and_after(
 
 
 def test_a_rebuild_goes_on_after_the_end_of_its_process(dsn: str, connection: Connection) -> None:
-    events = history(SEEDS[0])
+    events = LONG
     project_all(dsn, Portions(events))
     before = dump(connection)
     rebuilds.request(connection, "jobs", "ada")
@@ -109,7 +110,7 @@ def test_a_rebuild_goes_on_after_the_end_of_its_process(dsn: str, connection: Co
 def test_a_fold_that_fails_leaves_the_table_in_use_and_says_why(
     dsn: str, connection: Connection
 ) -> None:
-    events = history(SEEDS[0])
+    events = LONG
     project_all(dsn, Portions(events))
     before = dump(connection)
 

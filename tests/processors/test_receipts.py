@@ -14,6 +14,7 @@ from domain.scheduling import plan as plans
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.events import Decided, Step
 from domain.scheduling.replay import Fault, Replay, Tally
+from domain.scheduling.snapshot import Snapshot
 from infra.store import Store
 from processors import scheduler as module
 from tests.processors.small_cell import SmallCell, settle
@@ -184,16 +185,31 @@ def test_a_log_that_was_tampered_with_is_found(cell: SmallCell, what: str) -> No
     assert found.fault is wanted
 
 
-def test_a_replay_may_begin_later(cell: SmallCell) -> None:
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_a_replay_may_begin_anywhere(
+    cell: SmallCell, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any position, in the middle of a step too, and from what a leader had folded."""
+    monkeypatch.setattr(module, "CHUNK", chunk)
     story(cell)
     events = log(cell)
     whole = replayed(events)
-    middle = events[len(events) // 2].position
-    replaying = Replay(skip=middle)
-    replaying.feed(events)
-    tally = replaying.finish()
-    assert tally.difference is None
-    assert 0 < tally.receipts < whole.receipts
+    confirmed = []
+    for number, middle in enumerate(events, start=1):
+        skipping, start = Replay(skip=middle.position), Snapshot()
+        skipping.feed(events)
+        assert skipping.finish().difference is None
+        confirmed.append(skipping.tally.receipts)
+        for each in events[:number]:
+            start.apply(each)
+        later = [each.event.read for each in events[number:] if isinstance(each.event, Decided)]
+        if min(later, default=middle.position) >= middle.position:  # as a leader's own is
+            kept = Replay(start, skip=middle.position)
+            kept.feed(events[number:])
+            assert kept.finish().difference is None
+            assert kept.tally.receipts == skipping.tally.receipts
+    assert confirmed == sorted(confirmed, reverse=True)
+    assert whole.receipts >= confirmed[0] > confirmed[-1] == 0
 
 
 def test_the_store_keeps_receipts_exactly(cell: SmallCell) -> None:

@@ -216,6 +216,17 @@ def test_a_rotated_key_is_named_by_the_old_one(dsn: str, store: Store, tmp_path:
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_head_that_a_crash_tore_is_written_anew(dsn: str, store: Store, tmp_path: Path) -> None:
+    append(store, 2)
+    sign(dsn, store, tmp_path)
+    with (tmp_path / "heads.jsonl").open("a") as file:
+        file.write('{"cell":"main","tr')
+    append(store, 1)
+    assert sign(dsn, store, tmp_path) == 3
+    kept = [head.line() for head in Folder(tmp_path).heads()]
+    assert audit(Folder(tmp_path).key.public, exported(dsn), kept).size == 3
+
+
 def test_one_that_leads_no_more_stores_nothing(dsn: str, store: Store, tmp_path: Path) -> None:
     append(store, 1)
     with witness(dsn, store, tmp_path) as each:

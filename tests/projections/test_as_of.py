@@ -30,7 +30,7 @@ from projections.usage import GroupBy, Window
 from tests.projections.histories import SEEDS, Portions, history
 from tests.projections.tables import drop, folded, project_all
 
-SEED = SEEDS[1]
+SEED = SEEDS[4]
 EVENTS = history(SEED)
 LAST = EVENTS[-1].position
 JOBS = sorted({e.stream.partition("/")[2] for e in EVENTS if e.stream.startswith("job/")})
@@ -83,6 +83,7 @@ QUESTIONS: dict[str, Question] = {
     "queue": lambda c, p, _, n: queue.find(c, [None, PROJECTS[:1]][n % 2], 1 + n, p),
     "queue by reason": lambda c, p, _, n: queue.by_reason(c, [None, PROJECTS[:1]][n % 2], p),
     "places": lambda c, p, *_: [queue.place(c, job, p) for job in JOBS],
+    "places of many": lambda c, p, *_: queue.places(c, JOBS, p),
     "ahead": lambda c, p, *_: [queue.ahead(c, job, 3, p) for job in JOBS],
     "job": lambda c, p, *_: [jobs.get(c, job, p) for job in JOBS],
     "jobs": lambda c, p, _, n: jobs.find(c, _which(n), None, 1 + n, p),

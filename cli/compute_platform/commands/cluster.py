@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @api_command
+@at_option
 def pools(session: Session, as_json: bool) -> None:
     """Show capacity by kind of node.
 
@@ -53,6 +54,7 @@ def pools(session: Session, as_json: bool) -> None:
 
 @click.command()
 @api_command
+@at_option
 @click.option("--project", help="Only of this project.")
 @click.option("--why", is_flag=True, help="Only how many wait for each reason.")
 @click.option("-n", "--limit", default=200, show_default=True, help="At most; 0 for all.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Session, api_command, job_argument, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, job_argument, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @api_command
+@at_option
 @job_argument
 def job(session: Session, as_json: bool, job: str) -> None:
     """Show one job with its history.
@@ -36,6 +37,7 @@ def job(session: Session, as_json: bool, job: str) -> None:
 
 @click.command()
 @api_command
+@at_option
 @job_argument
 def why(session: Session, as_json: bool, job: str) -> None:
     """Say why a job waits, or what became of it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _COLUMNS = [
 
 @click.group(invoke_without_command=True)
 @api_command
+@at_option
 def nodes(session: Session, as_json: bool) -> None:
     """List nodes; cordon, drain and uncordon them."""
     if click.get_current_context().invoked_subcommand is None:
@@ -36,6 +37,7 @@ def nodes(session: Session, as_json: bool) -> None:
 
 @nodes.command("list")
 @api_command
+@at_option
 def list_nodes(session: Session, as_json: bool) -> None:
     """List nodes, with what is free of what they have."""
     _list(session, as_json)
@@ -43,6 +45,7 @@ def list_nodes(session: Session, as_json: bool) -> None:
 
 @nodes.command()
 @api_command
+@at_option
 @click.argument("node")
 def show(session: Session, as_json: bool, node: str) -> None:
     """Show one node with its GPUs and who holds them."""

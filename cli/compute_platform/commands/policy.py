@@ -8,23 +8,24 @@ from typing import Any
 import click
 
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 
-PARTS = ("scheduler", "prices")
+PARTS = ("scheduler", "cohorts", "prices")
 ENVELOPE = ("version", "position")
 """What an answer carries beside the policy itself."""
 
 
 @click.group()
 def policy() -> None:
-    """Show and set the scheduler's policy and the prices."""
+    """Show and set the scheduler's policy, the sharing tree and the prices."""
 
 
 @policy.command()
 @api_command
+@at_option
 @click.argument("part", type=click.Choice(PARTS), default="scheduler")
 def show(session: Session, as_json: bool, part: str) -> None:
-    """Show the scheduler's policy, or the prices (millionths an hour)."""
+    """Show the scheduler's policy, the sharing tree, or the prices (millionths an hour)."""
     found = session.client.read(f"/policy/{part}")
     if as_json:
         write_json(found)
@@ -40,7 +41,7 @@ def show(session: Session, as_json: bool, part: str) -> None:
 def set_policy(
     session: Session, as_json: bool, part: str, settings: tuple[str, ...], place: str | None
 ) -> None:
-    """Set the scheduler's policy or the prices.
+    """Set the scheduler's policy, the sharing tree or the prices.
 
     Values are JSON: `compute policy set scheduler grace_seconds=60`.
     What is not named stays as it is; a file replaces all.

@@ -8,7 +8,7 @@ import click
 
 from compute_platform import amounts
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 _LABELS = {"gpu": "GPUs", "cpu_milli": "CPU", "memory_bytes": "memory"}
@@ -16,6 +16,7 @@ _LABELS = {"gpu": "GPUs", "cpu_milli": "CPU", "memory_bytes": "memory"}
 
 @click.group(invoke_without_command=True)
 @api_command
+@at_option
 def projects(session: Session, as_json: bool) -> None:
     """List and change projects, members, quotas."""
     if click.get_current_context().invoked_subcommand is None:
@@ -24,6 +25,7 @@ def projects(session: Session, as_json: bool) -> None:
 
 @projects.command("list")
 @api_command
+@at_option
 def list_projects(session: Session, as_json: bool) -> None:
     """List the projects you may see."""
     _list(session, as_json)
@@ -41,6 +43,7 @@ def create(session: Session, as_json: bool, project: str, description: str) -> N
 
 @projects.command()
 @api_command
+@at_option
 @click.argument("project")
 def show(session: Session, as_json: bool, project: str) -> None:
     """Show a project: members, quota, what it holds now."""

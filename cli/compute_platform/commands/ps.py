@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Session, api_command, coloured, say, write_json
+from compute_platform.errors import Misused
+from compute_platform.session import Session, api_command, at_option, coloured, say, write_json
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _COLOURS = {"running": "green", "succeeded": "green", "failed": "red", "timed_ou
 
 @click.command()
 @api_command
+@at_option
 @click.option("-a", "--all", "everything", is_flag=True, help="Also jobs that have ended.")
 @click.option("--mine", is_flag=True, help="Only your own.")
 @click.option("--phase", "phases", multiple=True, help="Only in this phase (may be repeated).")
@@ -60,6 +62,8 @@ def ps(
     """
     from compute_platform.client import LIVE
 
+    if watch and session.at is not None:
+        raise Misused("--at shows one moment: leave --watch out.")
     user = _me(session) if mine else None
     while True:
         page = session.client.jobs(
@@ -83,7 +87,7 @@ def ps(
 def _me(session: Session) -> str:
     from compute_platform.commands.token import principal_of
 
-    return principal_of(session.client.read("/whoami"))
+    return principal_of(session.client.transport.call("GET", "/whoami"))  # who one is now
 
 
 def _show(page: Page, now: datetime, clear: bool) -> None:

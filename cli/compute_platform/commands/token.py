@@ -8,7 +8,7 @@ import click
 
 from compute_platform import amounts
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 ROLES = ("viewer", "submitter", "operator", "admin", "agent")
@@ -57,6 +57,7 @@ def create(
 
 @token.command("list")
 @api_command
+@at_option
 def list_tokens(session: Session, as_json: bool) -> None:
     """List tokens, without their secrets."""
     page = session.client.pages("/tokens", {}, None)

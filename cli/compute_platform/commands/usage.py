@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Function, Session, api_command, write_json, write_lines
+from compute_platform.session import Function, Session, api_command, at_option, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def _period(function: Function) -> Function:
 
 @click.command()
 @api_command
+@at_option
 @_period
 def usage(
     session: Session,
@@ -56,6 +57,7 @@ def usage(
 
 @click.command()
 @api_command
+@at_option
 @_period
 def cost(
     session: Session,
