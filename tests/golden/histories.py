@@ -41,8 +41,8 @@ def states(events: Iterable[Recorded]) -> dict[str, Any]:
     for event in history:
         snapshot.apply(event)
     found: dict[str, Any] = {name: plain(rows) for name, rows in folded(history).items()}
-    nodes = {name: plain(state.free) for name, state in snapshot.nodes.items()}
-    live = {"jobs": plain(snapshot.jobs), "free": nodes, "versions": plain(snapshot.versions)}
+    nodes = {name: plain(state.taken) for name, state in snapshot.nodes.items()}
+    live = {"jobs": plain(snapshot.jobs), "taken": nodes, "versions": plain(snapshot.versions)}
     return found | {"snapshot": live}
 
 

@@ -1,7 +1,7 @@
 """F23: histories that earlier code recorded are read, and lead to the states they led to then.
 
-A new field is no difference. Where a state rightly changes, say so in CHANGELOG.md and record anew by
-`python -m tests.golden VERSION`; where an event cannot be read, mend the reading.
+A new field is no difference. Where a state rightly changes, say so in CHANGELOG.md and record
+anew by `python -m tests.golden VERSION`; where an event cannot be read, mend the reading.
 """
 
 from __future__ import annotations
