@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
+from infra.leases import MARGIN_MS
 from infra.logging import configure
 from infra.settings import ALARM_CODE, Settings
 from infra.snapshots import Snapshots
@@ -99,7 +100,8 @@ def run_timers(settings: Settings) -> None:
         with lead(dsn, store, timers.ROLE) as epoch:
             if epoch is not None:
                 prepare(connection)
-                timers.Timers(store, PostgresWatch(connection), epoch).run()
+                longest = 1000 * (settings.lease_ttl_ms + MARGIN_MS)
+                timers.Timers(store, PostgresWatch(connection), epoch, longest).run()
     finally:
         connection.close()
         store.close()

@@ -13,9 +13,9 @@ import sys
 from infra.failover import fail_over
 from infra.logging import configure
 from infra.settings import Settings
-from processors import scheduler, timers
+from processors import scheduler, timers, witness
 
-ROLES = (scheduler.ROLE, timers.ROLE, "relay")
+ROLES = (scheduler.ROLE, timers.ROLE, witness.ROLE, "relay")
 
 log = logging.getLogger(__name__)
 

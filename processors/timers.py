@@ -19,6 +19,7 @@ from infra.codec import Poison, UnknownEvent
 from infra.failpoint import failpoint
 from infra.recorder import Epoch
 from infra.store import Log, stream_of
+from processors.steady import Steady
 from projections.jobs import Due
 
 ROLE = "timers"
@@ -49,10 +50,19 @@ class Watch(Protocol):
 class Timers:
     """One leader's working life. Views only say where to look: the aggregate decides."""
 
-    def __init__(self, store: Log, watch: Watch, epoch: Epoch) -> None:
+    def __init__(
+        self,
+        store: Log,
+        watch: Watch,
+        epoch: Epoch,
+        lease_us: int = 0,
+        clock: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+    ) -> None:
+        """`lease_us` is the longest a lease lasts, with its margin; `clock` is nobody's to set."""
         self._store = store
         self._watch = watch
         self._epoch = epoch
+        self._clock, self._steady = clock, Steady(lease_us)
         self._bad: dict[str, Poison] = {}
         self._told: dict[str, Poison] | None = None
 
@@ -67,7 +77,8 @@ class Timers:
 
         What cannot be read is left as it is, told of, and keeps no other from its turn.
         """
-        now = self._store.now()
+        before, now = self._clock(), self._store.now()
+        steady = self._steady.look(before, now, self._clock())
         self._bad = {}
         due = self._watch.due(now)
         for job in due.retries:
@@ -79,7 +90,7 @@ class Timers:
         for job in due.limits:
             with self._readable():
                 self._job(job, lambda state: self._reach_limit(state, now))
-        for node, session in self._watch.expire_leases():
+        for node, session in self._watch.expire_leases() if steady else ():
             with self._readable():
                 self._lose(node, session)
         if self._bad != self._told:

@@ -37,12 +37,13 @@ def until(look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any
 class RealCell:
     """API, processors and an agent; jobs tell in `folder/runs` that they ran."""
 
-    def __init__(self, dsn: str, folder: Path) -> None:
+    def __init__(self, dsn: str, folder: Path, host: str = "127.0.0.1") -> None:
         self.dsn, self.folder = dsn, folder
         self.store = Store(dsn)
         begin(self.store)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = host
+        self.url = f"http://{host}:{self.port}"
         self.runs = folder / "runs"
         self.runs.mkdir()
         admin = token_in(self.store, folder / "admin", "admin", Role.ADMIN)
@@ -66,13 +67,15 @@ class RealCell:
     # processes
 
     def start(self, name: str, failpoint: str = "", prefix: tuple[str, ...] = ()) -> int:
-        """Start `api`, `agent` or a list of processors; its process id."""
-        words = {"api": ("api",), "agent": ("agents", *self._agent())}.get(
-            name, ("processors", *name.split())
-        )
+        """Start `api`, `agent`, `agent-2`... or a list of processors; its process id."""
+        agent = name.startswith("agent")
+        words: tuple[str, ...] = ("api",) if name == "api" else ("processors", *name.split())
+        if agent:
+            words = ("agents", *self._agent(name.partition("-")[2] or "1"))
         env = {key: value for key, value in os.environ.items() if key not in UNSET}
         env |= {
-            "COMPUTE_DATABASE_URL": "" if name == "agent" else self.dsn,
+            "COMPUTE_DATABASE_URL": "" if agent else self.dsn,
+            "COMPUTE_HOST": self.host,
             "COMPUTE_PORT": str(self.port),
             "COMPUTE_DATA": str(self.folder),
             "COMPUTE_LEASE_TTL_MS": str(TTL_MS),
@@ -85,9 +88,17 @@ class RealCell:
         self.processes[name] = started
         return started.pid
 
-    def _agent(self) -> tuple[str, ...]:
-        data, token = str(self.folder / "agent"), str(self.folder / "agent-token")
-        where = ("--url", self.url, "--token-file", token, "--node", "node-1", "--data", data)
+    def _agent(self, number: str) -> tuple[str, ...]:
+        data, token = str(self.folder / f"agent-{number}"), str(self.folder / "agent-token")
+        where: tuple[str, ...] = (
+            "--url",
+            self.url,
+            "--token-file",
+            token,
+            "--node",
+            f"node-{number}",
+        )
+        where = (*where, "--data", data)
         return (*where, "--runners", "process", "--cpu", "4", "--memory", "4Gi")
 
     def kill(self, name: str) -> None:
@@ -141,6 +152,17 @@ class RealCell:
 
         found: str = until(once, f"{name} is acknowledged")
         return found
+
+    def post(self, path: str) -> None:
+        """A command without a body, until it is answered."""
+
+        def once() -> bool:
+            try:
+                return self._http.post(path, json={}).status_code < 500
+            except httpx.TransportError:
+                return False
+
+        until(once, f"{path} is answered")
 
     def job(self, job: str) -> dict[str, Any]:
         """The job as the API shows it; empty where it does not answer."""

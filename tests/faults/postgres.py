@@ -22,15 +22,14 @@ class Server:
 
     def run(self, program: str, *words: str) -> None:
         """One of Postgres's own programs, as an ordinary user."""
-        owner = self.data.parent.stat()
-        root = os.geteuid() == 0
+        owner = self.data.parent.stat() if os.geteuid() == 0 else None
         done = subprocess.run(
             [str(BIN / program), *words],
             capture_output=True,
             text=True,
             check=False,
-            user=owner.st_uid if root else None,
-            group=owner.st_gid if root else None,
+            user=None if owner is None else owner.st_uid,
+            group=None if owner is None else owner.st_gid,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

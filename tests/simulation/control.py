@@ -10,13 +10,16 @@ from random import Random
 from domain.errors import Refusal
 from domain.values.time import MILLISECOND, SECOND
 from infra.codec import Poison, UnknownEvent
+from infra.leases import MARGIN_MS
 from infra.recorder import Epoch
 from processors import timers
 from processors.__main__ import RETRY_SECONDS
 from processors.scheduler import Scheduler
 from processors.timers import Timers
 from projections.jobs import Due
+from tests.simulation.cell import TTL_MS
 from tests.simulation.database import Database, Trouble
+from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
 from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Crashed, Loop, Trace
@@ -25,6 +28,7 @@ from tests.simulation.views import LiveViews
 RETRY = int(RETRY_SECONDS * SECOND)
 TICK = int(timers.TICK_SECONDS * SECOND)
 LONGEST_IDLE = 5 * SECOND
+LEASE = (TTL_MS + MARGIN_MS) * MILLISECOND
 Work = Callable[[], int]
 """One round of a process; returns the microseconds until the next, unless it is woken."""
 
@@ -203,11 +207,14 @@ def schedule(ward: MemoryWard) -> Callable[[Database, Epoch], Work]:
     return begin
 
 
-def keep_time(watch: MemoryWatch) -> Callable[[Database, Epoch], Work]:
+def keep_time(
+    watch: MemoryWatch, loop: Loop, off: frozenset[Guard]
+) -> Callable[[Database, Epoch], Work]:
     """The timers' life."""
 
     def begin(database: Database, epoch: Epoch) -> Work:
-        process = Timers(database, watch, epoch)
+        lease = 0 if Guard.STEADY in off else LEASE
+        process = Timers(database, watch, epoch, lease, loop.clock)
 
         def work() -> int:
             process.tick()

@@ -37,6 +37,7 @@ class Guard(StrEnum):
     RECORD_FIRST = "an agent writes a seat down before it starts it"
     QUOTA = "a job over its project's quota waits"
     GRACE = "grace ends at its deadline"
+    STEADY = "no lease is believed to be over just after the database's clock was set ahead"
     RETELL = "an agent tells again what the cell was told and does not know"
     RAISE = "a failover raises every epoch beyond any that was lost"
     HOLD = "after a failover nobody leads until every lease that may have been lost is over"

@@ -54,8 +54,8 @@ def mend(world: World) -> None:
 
 
 def clock_steps(world: World, random: Random) -> None:
-    """The clock of the database is set: back, or ahead by less than the margin of leases."""
-    step = random.choice((-30_000, -5000, -1000, MARGIN_MS // 2)) * MILLISECOND
+    """The clock of the database is set, back or ahead."""
+    step = random.choice((-30_000, -1000, MARGIN_MS // 2, 10_000, 60_000)) * MILLISECOND
     world.trace.note(f"the database's clock steps by {step / 1e6:.1f} s")
     world.loop.seen["the clock steps"] += 1
     world.clock_step += step
@@ -80,6 +80,8 @@ def fail_over_behind(world: World, random: Random) -> None:
     if random.random() < 0.4:  # what takes the primary often takes a part of the network too
         node = random.choice(sorted(world.machines))
         world.network.block(node, "cell", world.loop.now + behind + span(random, 30_000))
+    if random.random() < 0.4:  # nor is what is about to die quick
+        world.projector_until = max(world.projector_until, world.loop.now + behind)
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
     def die() -> None:

@@ -12,24 +12,27 @@ from tests.simulation.runs import first_failure, workers
 
 SHOWS = {
     Guard.EPOCH: 1,
-    Guard.VERSIONS: 2,
-    Guard.KEYS: 1,
+    Guard.VERSIONS: 4,
+    Guard.KEYS: 2,
     Guard.FACTS: 1,
-    Guard.LEASE_WAIT: 2,
-    Guard.OWN_CLOCK: 8,
+    Guard.LEASE_WAIT: 3,
+    Guard.OWN_CLOCK: 13,
     Guard.SURVIVORS: 1,
-    Guard.SESSION: 26,
-    Guard.REGISTRATION: 13,
-    Guard.ORDER_SESSION: 26,
-    Guard.LATE_START: 11,
-    Guard.RECORD_FIRST: 3,
+    Guard.SESSION: 25,
+    Guard.REGISTRATION: 6,
+    Guard.ORDER_SESSION: 2,
+    Guard.LATE_START: 24,
+    Guard.RECORD_FIRST: 4,
     Guard.QUOTA: 1,
-    Guard.GRACE: 2,
+    Guard.GRACE: 6,
+    Guard.STEADY: 122,
+    Guard.RETELL: 177,
+    Guard.RAISE: 5,
+    Guard.HOLD: 153,
 }
 """A seed that breaks without the guard, to begin with: any change may move it to another."""
 
-OPEN = {Guard.RETELL, Guard.RAISE, Guard.HOLD}
-SEARCHED = range(1, 201)
+SEARCHED = range(1, 501)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +41,8 @@ def crew() -> Iterator[pool.Pool]:
         yield found
 
 
-def test_of_these_guards_no_seed_is_known_yet() -> None:
-    """They matter after failovers alone; docs/status.md names them as open."""
-    assert set(Guard) - SHOWS.keys() == OPEN
-
-
-@pytest.mark.parametrize("guard", SHOWS)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("guard", Guard)
 def test_a_missing_guard_is_noticed(guard: Guard, crew: pool.Pool) -> None:
     seeds = (SHOWS[guard], *SEARCHED)
     found = first_failure(crew, ((seed, frozenset({guard}), None) for seed in seeds))

@@ -119,7 +119,7 @@ class World:
         found = []
         for role, begin in (
             (scheduler.ROLE, schedule(self.ward)),
-            (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases))),
+            (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases), self.loop, self._off)),
         ):
             for number in (1, 2):
                 name = f"{role}-{number}"
