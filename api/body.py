@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +17,7 @@ from pydantic import (
     StrictStr,
 )
 
+from api.when import When
 from api.where import WhereBody
 from domain.errors import Invalid
 from domain.job.spec import MAX_REPLICAS, Checkpointing, JobSpec, Retry
@@ -39,6 +40,12 @@ def _variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
         raise ValueError("name variables with letters, digits and _, no digit first")
     return name
+
+
+def _micro(at: datetime) -> int:
+    if at.tzinfo is None:
+        raise Invalid("no_time_zone", "deadline: add a time zone, such as Z", field="deadline")
+    return from_datetime(at)
 
 
 class Body(BaseModel):
@@ -141,7 +148,7 @@ class JobBody(Body):
     hold: StrictBool = False
     where: WhereBody = WhereBody()
     estimate_seconds: Annotated[StrictInt, Field(ge=1, le=YEAR_SECONDS)] | None = None
-    deadline: AwareDatetime | None = Field(None, description="RFC 3339: when it should have ended")
+    deadline: When | None = Field(None, description="RFC 3339: when it should have ended")
     min_replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] | None = None
     preemptible: StrictBool = True
 
@@ -170,7 +177,7 @@ class JobBody(Body):
             labels=tuple(sorted(self.labels.items())),
             where=self.where.value(),
             estimate_seconds=self.estimate_seconds,
-            deadline=None if self.deadline is None else from_datetime(self.deadline),
+            deadline=None if self.deadline is None else _micro(self.deadline),
             min_replicas=self.min_replicas,
             preemptible=self.preemptible,
         )

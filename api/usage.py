@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from api.auth import Caller
 from api.jobs import Reader
 from api.strict import StrictRoute
+from api.when import When
 from domain.errors import Invalid
 from domain.values.quantity import GIB
 from domain.values.time import SECOND, from_datetime, to_text
@@ -19,7 +20,7 @@ from projections.cost import Cost
 from projections.usage import GroupBy, Window
 
 router = APIRouter(route_class=StrictRoute, tags=["usage and cost"])
-When = Annotated[datetime | None, Query(description="RFC 3339 with a time zone")]
+WindowEdge = Annotated[When | None, Query(description="RFC 3339 with a time zone")]
 
 
 class UsageItem(BaseModel):
@@ -82,8 +83,8 @@ def _micro(field: str, at: datetime) -> int:
 def get_usage(
     caller: Reader,
     project_id: Annotated[str | None, Query(max_length=63)] = None,
-    since: When = None,
-    until: When = None,
+    since: WindowEdge = None,
+    until: WindowEdge = None,
     group_by: GroupBy = GroupBy.PROJECT,
 ) -> UsageAnswer:
     """What was held, from grant to release."""
@@ -110,8 +111,8 @@ def get_usage(
 def get_cost(
     caller: Reader,
     project_id: Annotated[str | None, Query(max_length=63)] = None,
-    since: When = None,
-    until: When = None,
+    since: WindowEdge = None,
+    until: WindowEdge = None,
     group_by: GroupBy = GroupBy.PROJECT,
 ) -> CostAnswer:
     """What it cost, at the prices that held at the time."""

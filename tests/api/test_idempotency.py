@@ -162,6 +162,7 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
         ),
         "PUT /projects/{project}/quota": (f"/projects/{project}/quota", {"gpu": 3}),
         "PUT /policy/scheduler": ("/policy/scheduler", {"enable_preemption": False}),
+        "PUT /policy/cohorts": ("/policy/cohorts", {"cohorts": [{"name": "lab"}]}),
         "PUT /policy/prices": (
             "/policy/prices",
             {"currency": "EUR", "cpu_micro": 1, "memory_gib_micro": 1, "gpu_micro": 1},
