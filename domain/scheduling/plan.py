@@ -132,6 +132,8 @@ class _Cycle:
             if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
                 heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
         for line, number, demand in self.blocked.values():
+            if self.plan.more:
+                break  # the rest follows in the next cycle
             self._tell(line, number, demand)
         return self.plan
 
@@ -248,6 +250,8 @@ class _Cycle:
             return
         knowing = line.told.get(reason.kind, set())
         for _, job_id in line.places[number:]:
+            if self.plan.more:
+                return
             if job_id not in knowing:
                 hold = self.holds.get(job_id)
                 told = reason if hold is None else replace(reason, starts_at=hold.start)

@@ -44,7 +44,7 @@ def _usage() -> Usage:
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
-FOLD = 1
+FOLD = 2
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
