@@ -22,6 +22,7 @@ _SHORTAGE = {
     Constraint.NETWORK: WaitCode.INSUFFICIENT_NETWORK,
     Constraint.IN_USE: WaitCode.NODE_IN_USE,
     Constraint.AFFINITY: WaitCode.AFFINITY,
+    Constraint.RESERVED: WaitCode.RESERVED_WINDOW,
 }
 _SIZES = {
     Constraint.GPU_SIZE,
@@ -33,24 +34,35 @@ _SIZES = {
 _CONDITIONS = {Constraint.POOL, Constraint.TAINT, Constraint.SELECTOR, Constraint.CONSTRAINT}
 
 
-def explain(demand: Demand, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
-    """The dominant reason for a demand that does not fit into `room`: `free` less what is kept."""
+def explain(
+    demand: Demand,
+    snapshot: Snapshot,
+    free: Room,
+    room: Room,
+    reserved: frozenset[NodeId] = frozenset(),
+) -> WaitReason:
+    """The dominant reason for a demand that does not fit into `room`: `free` less what is kept.
+
+    Nodes that are `reserved` for others, or for maintenance, are not for it.
+    """
     counts: Counter[Constraint] = Counter()
     fitting = 0
     near = {space.node.id for space in eligible(demand, room)}
     for state in snapshot.nodes.values():
         constraint = _exclusion(demand, state, room, near)
+        if constraint is None and state.node.id in reserved:
+            constraint = Constraint.RESERVED
         if constraint is None:
             fitting += 1
         else:
             counts[constraint] += 1
     return WaitReason(
-        code=_dominant(demand, snapshot, free, counts, fitting),
+        code=_dominant(demand, snapshot, (free, reserved), counts, fitting),
         nodes=len(snapshot.nodes),
         nodes_fitting=fitting,
         excluded=tuple(Excluded(c, counts[c]) for c in Constraint if counts[c]),
         seats=demand.replicas,
-        seats_fitting=count_seats(demand, room),
+        seats_fitting=count_seats(demand, room.without(reserved)),
     )
 
 
@@ -101,8 +113,14 @@ def _shortage(demand: Demand, space: Space) -> Constraint | None:
 
 
 def _dominant(
-    demand: Demand, snapshot: Snapshot, free: Room, counts: Counter[Constraint], fitting: int
+    demand: Demand,
+    snapshot: Snapshot,
+    place_in: tuple[Room, frozenset[NodeId]],
+    counts: Counter[Constraint],
+    fitting: int,
 ) -> WaitCode:
+    everything, reserved = place_in
+    free = everything.without(reserved)
     left = len(snapshot.nodes) - counts[Constraint.LOST]
     if not left:
         return WaitCode.NO_NODES
@@ -119,6 +137,8 @@ def _dominant(
         return WaitCode.NEVER_FITS
     if place(demand, free) is not None:
         return WaitCode.CAPACITY_RESERVED
+    if reserved and place(demand, everything) is not None:
+        return WaitCode.RESERVED_WINDOW
     shortages = [c for c in _SHORTAGE if counts[c]]
     if fitting:
         together = demand.where.together_required and count_seats(demand, free) >= demand.least

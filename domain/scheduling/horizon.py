@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Callable, Iterable
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +15,12 @@ from domain.scheduling.demand import Demand
 from domain.scheduling.place import place
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.windows import Windows
 from domain.values.ids import JobId
 from domain.values.time import SECOND
+
+MOST_MOMENTS = 64
+"""Moments tried for one held start where nodes are reserved."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +69,26 @@ class Horizon:
                 found.append((end, allocation))
         return sorted(found, key=lambda pair: (pair[0], pair[1].id))
 
-    def hold(self, job: Job, demand: Demand, base: Room) -> Hold | None:
+    def hold(self, job: Job, demand: Demand, base: Room, windows: Windows) -> Hold | None:
         """Hold the job's earliest start beside the holds so far; None if none can be foreseen.
 
-        `base` is what is free without any hold once jobs that were asked to leave have left.
+        `base` is what is free without any hold once jobs that were asked to leave have left. A
+        start is not held where the job would run into a window.
         """
         steps = self._steps()
         number = self._first(len(steps), lambda n: self._fits(demand, base, steps[:n]))
         if number is None:
             return None
-        later = self._after(base, steps[:number])
-        found = place(demand, later, self._score)
-        assert found is not None, "it was tried"
-        start = steps[number - 1][0] if number else self._now
-        seconds = job.spec.expected_seconds
-        end = None if seconds is None else start + seconds * SECOND
+        seconds, access = job.spec.expected_seconds, windows.access(job)
+        for start, count in self._moments(steps, number, windows):
+            end = None if seconds is None else start + seconds * SECOND
+            later = self._after(base, steps[:count])
+            open_then = later.without(windows.kept(access, start, end))
+            found = place(demand, open_then, self._score)
+            if found is not None:
+                break
+        else:
+            return None
         held = Hold(start, job.id, demand, found, end)
         self.holds.append(held)
         later.take(found.seats, demand)
@@ -115,6 +124,22 @@ class Horizon:
         ends = [(hold.end, hold) for hold in self.holds if hold.end is not None]
         releases = [(end, a) for end, a in self._releases if a.job not in self._gone]
         return sorted([*releases, *self._given, *ends], key=lambda pair: pair[0])
+
+    def _moments(
+        self, steps: list[_Step], number: int, windows: Windows
+    ) -> Iterator[tuple[int, int]]:
+        """The moments to try to start at, each with how many steps were taken by then.
+
+        Where nothing is reserved the first one does. Else what leaves later may free nodes that
+        are not kept, and a window that is over opens some: a bounded number of moments.
+        """
+        first = steps[number - 1][0] if number else self._now
+        yield first, number
+        if windows.live:
+            later = {at for at, _ in steps[number : number + MOST_MOMENTS]}
+            at_step = [at for at, _ in steps]
+            for time in sorted(later | {*windows.openings(first)[:MOST_MOMENTS]}):
+                yield time, bisect_right(at_step, time)
 
     def _fits(self, demand: Demand, room: Room, steps: list[_Step]) -> bool:
         return place(demand, self._after(room, steps), self._score) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from domain.allocation.allocation import Allocation
@@ -69,6 +70,15 @@ class Room:
         }
         self._own, other._own = set(), set()
         return Room(spaces, self.near)
+
+    def without(self, nodes: AbstractSet[NodeId]) -> Room:
+        """A room like this one that lacks these nodes."""
+        if not nodes:
+            return self
+        room = self.fork()
+        for node in nodes:
+            room.spaces.pop(node, None)
+        return room
 
     def take(self, seats: Iterable[Seat], demand: Demand) -> None:
         """Give seats away; what is not there (still held by a victim) is not counted."""

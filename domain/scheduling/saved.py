@@ -13,6 +13,7 @@ from domain.job.transitions import Phase
 from domain.node.node import Node
 from domain.policy.policy import Policy
 from domain.project.events import Quota
+from domain.reservation.reservation import Reservation
 from domain.scheduling.decay import Faded, Usage
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.snapshot import Asked, Snapshot
@@ -61,6 +62,7 @@ class Saved:
     made: dict[ProjectId, tuple[int, ...]]
     versions: dict[StreamId, int]
     touched: tuple[AllocationId, ...]
+    reservations: tuple[Reservation, ...] = ()
 
 
 def pack(snapshot: Snapshot) -> Saved:
@@ -91,6 +93,7 @@ def pack(snapshot: Snapshot) -> Saved:
         made=snapshot.made,
         versions=snapshot.versions,
         touched=tuple(sorted(snapshot.touched)),
+        reservations=tuple(snapshot.reservations.values()),
     )
 
 
@@ -108,6 +111,10 @@ def unpack(kept: Saved) -> Snapshot:
         made=kept.made,
         versions=kept.versions,
         touched=set(kept.touched),
+        reservations={each.name: each for each in kept.reservations},
+    )
+    snapshot.longest_grace = max(
+        (job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:

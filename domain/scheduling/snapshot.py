@@ -20,6 +20,9 @@ from domain.policy.events import PolicyEvent
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
+from domain.reservation.events import ReservationEvent
+from domain.reservation.reservation import Reservation
+from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
@@ -61,7 +64,8 @@ class Snapshot:
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
-    events are not taken in any more (`domain/scheduling/holdout`).
+    events are not taken in any more (`domain/scheduling/holdout`). `reservations` are in the order
+    they were made.
     """
 
     position: int = 0
@@ -71,6 +75,7 @@ class Snapshot:
     allocations: dict[AllocationId, Allocation] = field(default_factory=dict)
     nodes: dict[NodeId, NodeState] = field(default_factory=dict)
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -81,6 +86,8 @@ class Snapshot:
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
     held_out: set[StreamId] = field(default_factory=set)
+    longest_grace: int = field(default=0, compare=False)
+    """At least what any live job wishes for (seconds)."""
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -105,6 +112,9 @@ class Snapshot:
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
             return True
+        if isinstance(event, ReservationEvent):
+            self._reservation(recorded.stream.partition("/")[2], event, recorded.recorded_at)
+            return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
         if isinstance(event, Decided):
@@ -119,6 +129,7 @@ class Snapshot:
             self.touched.add(job.allocation)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
+        self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
         if job.phase is Phase.QUEUED:
             self.lines.put(job)
         else:
@@ -192,6 +203,14 @@ class Snapshot:
         self._recount(known)
         self.touched |= known.held
         return True
+
+    def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
+        changed = evolve_reservation(self.reservations.pop(name, None), event)
+        for each in [*self.reservations.values()]:
+            if each.is_over(at):
+                del self.reservations[each.name]
+        if not changed.is_over(at):
+            self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
         state.recount(self.allocations[held] for held in sorted(state.held))
