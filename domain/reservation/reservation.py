@@ -13,7 +13,8 @@ from domain.values.ids import check_name
 from domain.values.time import YEAR_SECONDS
 
 MAX_NAMED = 10_000
-"""Nodes, projects, users or jobs in one reservation."""
+"""Nodes, projects or users in one reservation."""
+MAX_JOBS = 100
 MAX_GPUS = 1_000_000
 
 
@@ -67,9 +68,9 @@ def check_terms(terms: Terms) -> None:
     between("gpus", terms.gpus, 0, MAX_GPUS)
     between("notice_seconds", terms.notice_seconds, 0, YEAR_SECONDS)
     for field in ("nodes", "projects", "users", "jobs"):
-        named = getattr(terms, field)
-        if len(named) > MAX_NAMED:
-            raise Invalid("too_large", f"{field}: at most {MAX_NAMED}", field=field)
+        named, most = getattr(terms, field), MAX_JOBS if field == "jobs" else MAX_NAMED
+        if len(named) > most:
+            raise Invalid("too_large", f"{field}: at most {most}", field=field)
         if len(set(named)) != len(named):
             raise Invalid("named_twice", f"{field}: name each once", field=field)
     if bool(terms.nodes) == bool(terms.gpus):
