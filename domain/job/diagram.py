@@ -10,7 +10,7 @@ _MEANING = {
     Phase.HELD: "Not in the queue: held by its user, or until its retry is due.",
     Phase.STARTING: "Has its whole gang of seats; they are being started.",
     Phase.RUNNING: "Every seat runs.",
-    Phase.PREEMPTING: "Asked to save and leave, for a job of higher priority or a drain.",
+    Phase.PREEMPTING: "Asked to save and leave, for a job of higher priority, a drain or a window.",
     Phase.STOPPING: "Asked to end: cancelled, suspended, requeued, over its time limit, or a"
     " seat of its gang ended badly.",
     Phase.SUSPENDED: "Out of the queue, its checkpoint kept, until resumed.",

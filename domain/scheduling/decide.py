@@ -9,8 +9,9 @@ from domain.event import Change, Event, Meta, StreamId, stream_of
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
-from domain.scheduling.conclude import Conclusion, conclude, grace_of
+from domain.scheduling.conclude import Conclusion, conclude
 from domain.scheduling.events import Step
+from domain.scheduling.grace import grace_of
 from domain.scheduling.plan import Placement, Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId

@@ -29,10 +29,11 @@ from domain.job.transitions import PLACED
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
-from domain.scheduling.conclude import grace_of
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
+from domain.scheduling.grace import grace_of
 from domain.scheduling.ledger import Ledger, Report
+from domain.scheduling.moving import next_moment
 from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.script import Run, Script
 from domain.scheduling.snapshot import Snapshot
@@ -93,6 +94,8 @@ class _Rehearsal:
         """The scheduler's next turn is not before this."""
         self.woken = at
         """When it is next woken though nothing happened."""
+        self.window = FOR_EVER
+        """When it is next woken since a window begins or ends."""
 
     def run(self) -> Rehearsed:
         """Everything up to the end."""
@@ -210,6 +213,15 @@ class _Rehearsal:
         if self.woken <= self.now and len(self.snapshot.lines) > 0 and depends_on_time(settings):
             self.woken = self.now + settings.interval_seconds * SECOND
             self._at(self.woken, self._wake)
+
+        window = next_moment(self.snapshot, self.now)
+        if window is not None and window < self.window:
+            self.window = window
+            self._at(window, self._begin_window)
+
+    def _begin_window(self) -> None:
+        self.window = FOR_EVER
+        self.due = True
 
     def _wake(self) -> None:
         self.due = True

@@ -14,11 +14,20 @@ from domain.job.spec import JobSpec
 from domain.node.events import NodeEvent
 from domain.policy.events import PricesSet, SchedulerSet
 from domain.project.events import QuotaSet
+from domain.reservation.events import ReservationEvent
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId
 
-TOLD = e.Submitted | e.PriorityChanged | NodeEvent | PricesSet | SchedulerSet | QuotaSet
+TOLD = (
+    e.Submitted
+    | e.PriorityChanged
+    | NodeEvent
+    | PricesSet
+    | SchedulerSet
+    | QuotaSet
+    | ReservationEvent
+)
 """Events of others that are told again as they are."""
 ASKED = e.Held | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
 """Events of people that are asked for again, and happen as the job's state then allows."""

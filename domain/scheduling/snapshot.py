@@ -20,6 +20,9 @@ from domain.policy.events import PolicyEvent
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.events import Quota, QuotaSet
+from domain.reservation.events import ReservationEvent
+from domain.reservation.reservation import Reservation
+from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
 from domain.scheduling.base import Base
 from domain.scheduling.decay import Usage, half_life_us
@@ -65,9 +68,9 @@ class Snapshot:
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
-    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have
-    left. `base` follows from the rest: rooms
-    with the nodes' state, with boards where there are at least `board_from` nodes.
+    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have left.
+    `reservations` are in the order they were made. `base` follows from the rest: rooms with the
+    nodes' state, with boards where there are at least `board_from` nodes.
     """
 
     position: int = 0
@@ -77,6 +80,7 @@ class Snapshot:
     allocations: dict[AllocationId, Allocation] = field(default_factory=dict)
     nodes: dict[NodeId, NodeState] = field(default_factory=dict)
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -92,6 +96,8 @@ class Snapshot:
     ends: Ends = field(default_factory=Ends)
     board_from: int = 64
     base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
+    longest_grace: int = field(default=0, compare=False)
+    """At least what any live job wishes for (seconds)."""
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -116,6 +122,9 @@ class Snapshot:
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
             return True
+        if isinstance(event, ReservationEvent):
+            self._reservation(recorded.stream.partition("/")[2], event, recorded.recorded_at)
+            return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
         if isinstance(event, Decided):
@@ -130,6 +139,7 @@ class Snapshot:
             self.touched.add(job.allocation)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
+        self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
         if job.phase is Phase.QUEUED:
             self.lines.put(job)
         else:
@@ -213,6 +223,14 @@ class Snapshot:
         self._recount(known)
         self.touched |= known.held
         return True
+
+    def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
+        changed = evolve_reservation(self.reservations.pop(name, None), event)
+        for each in [*self.reservations.values()]:
+            if each.is_over(at):
+                del self.reservations[each.name]
+        if not changed.is_over(at):
+            self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
         self.base.note(state.node.id)
