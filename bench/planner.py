@@ -61,7 +61,8 @@ class PlannerEngine:
                 found.append((self.jobs[placement.job], "start"))
             for preemption in made.preemptions:
                 victim = self.snapshot.jobs[preemption.victim]
-                asked = jobs.preempt(victim, StopCause.PRIORITY, preemption.preemptor, self.now)
+                preemptor, kept = preemption.preemptor, preemption.kept
+                asked = jobs.preempt(victim, StopCause.PRIORITY, preemptor, self.now, kept)
                 self._record(f"job/{victim.id}", asked)
                 self._end(victim.id, LEFT)
                 found.append((self.jobs[victim.id], "stop"))

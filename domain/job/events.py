@@ -101,13 +101,15 @@ class Started(Event, name="job.started.v1"):
 class PreemptionRequested(Event, name="job.preemption_requested.v1"):
     """Asked to save and leave by `deadline` (microseconds), for `preemptor`, a drain or a window.
 
-    `cause` is `priority`, `drain` or `window`; the job goes back to the queue by itself.
+    `cause` is `priority`, `drain` or `window`; the job goes back to the queue by itself. `seats`
+    are kept for the preemptor; they are told with one of its victims.
     """
 
     attempt: int
     cause: StopCause
     preemptor: JobId | None
     deadline: int
+    seats: tuple[Seat, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -177,10 +177,19 @@ def start(job: Job, attempt: int, at: int) -> list[JobEvent]:
     return [] if job.started_at is not None else [e.Started(attempt, at)]
 
 
-def preempt(job: Job, cause: StopCause, preemptor: JobId | None, deadline: int) -> list[JobEvent]:
-    """Ask the job to save and leave by the deadline; it will be queued again."""
+def preempt(
+    job: Job,
+    cause: StopCause,
+    preemptor: JobId | None,
+    deadline: int,
+    seats: tuple[Seat, ...] = (),
+) -> list[JobEvent]:
+    """Ask the job to save and leave by the deadline; it will be queued again.
+
+    `seats` are kept for the preemptor, told with one of its victims.
+    """
     _require(job, frozenset({Phase.STARTING, Phase.RUNNING}), "preempt")
-    return [e.PreemptionRequested(job.attempt, cause, preemptor, deadline)]
+    return [e.PreemptionRequested(job.attempt, cause, preemptor, deadline, seats)]
 
 
 def stop(job: Job, cause: StopCause, deadline: int) -> list[JobEvent]:

@@ -35,7 +35,8 @@ def planned(snapshot: Snapshot, made: Plan, now: int) -> list[Decision]:
     for preemption in made.preemptions:
         victim = snapshot.jobs[preemption.victim]
         deadline = now + grace_of(victim, snapshot) * SECOND
-        asked = jobs.preempt(victim, StopCause.PRIORITY, preemption.preemptor, deadline)
+        preemptor, kept = preemption.preemptor, preemption.kept
+        asked = jobs.preempt(victim, StopCause.PRIORITY, preemptor, deadline, kept)
         decisions.append([_of_job(snapshot, victim, asked)])
     for wait in made.waits:
         job = snapshot.jobs[wait.job]

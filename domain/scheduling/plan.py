@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.policy.events import Backfill, Order, SchedulerSettings
-from domain.scheduling.demand import Demand
+from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
@@ -42,10 +42,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Preemption:
-    """A victim and for whom it makes room."""
+    """A victim and for whom it makes room; with one of its victims the seats it gets."""
 
     victim: JobId
     preemptor: JobId
+    kept: tuple[Seat, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,9 @@ class _Cycle:
         self.asked: set[JobId] = set()
         self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
+        self.promised: dict[JobId, Found] = {}
+        for job_id, promise in sorted(snapshot.promised.items()):
+            self._keep_promise(snapshot.jobs[job_id], promise)
 
     def run(self) -> Plan:
         lines = split(self.snapshot.lines, self.windows)
@@ -165,6 +169,8 @@ class _Cycle:
         """Place the job or keep room for it, if there is or will be some."""
         seconds, access = job.spec.expected_seconds, self.windows.access(job)
         end = None if seconds is None else self.now + seconds * SECOND
+        if job.id in self.promised:
+            return self._bind(job, self.promised[job.id], demand)
         if (demand, seconds, access) not in self.failed:
             found = place(demand, self._open(self.room, job, end))
             if found is not None:
@@ -177,6 +183,33 @@ class _Cycle:
                 return _Outcome.PROMISED
             self.failed.add((demand, seconds, access))
         return _Outcome.PROMISED if self._preempt(job, demand, end) else _Outcome.BLOCKED
+
+    def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
+        """Keep the seats a preemptor was promised from everybody else, while it can have them."""
+        seconds = job.spec.expected_seconds
+        end = None if seconds is None else self.now + seconds * SECOND
+        demand = replace(demand_of(job.spec), replicas=len(seats))
+        closed = self._kept(job, end, self.left_by - self.now)
+        if (
+            self.ledger.affordable(job) >= len(seats)
+            and not any(seat.node in closed for seat in seats)
+            and self.later.holds(seats, demand)
+        ):
+            found = Found(seats, self.snapshot.model_of(seats[0]))
+            self._keep(found, demand)
+            self.horizon.take(found, demand, end)
+            self.promised[job.id] = found
+
+    def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
+        """Give the job the seats it was promised, once those who held them have left."""
+        held = job.spec.resources * len(found.seats)
+        self.ledger.charge(job, held)
+        self.ranks.charge(job.spec.project, job.submitted_by, held)
+        if not self.free.holds(found.seats, demand):
+            return _Outcome.PROMISED
+        self.free.take(found.seats, demand)
+        self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model))
+        return _Outcome.PLACED
 
     def _open(self, room: Room, job: Job, end: int | None, wait: int = 0) -> Room:
         """What of the room the job may have: beside held starts, on nodes not kept from it.
@@ -218,11 +251,12 @@ class _Cycle:
         ):
             self.powerless.add(powerless)
             return False
-        for victim in victims:
-            self.asked.add(victim.id)
-            self.plan.preemptions.append(Preemption(victim.id, job.id))
         found = place(demand, room_without(self.snapshot, room, victims))
         assert found is not None, "the victims were chosen for it"
+        for number, victim in enumerate(victims):
+            kept_seats = () if number else found.seats
+            self.asked.add(victim.id)
+            self.plan.preemptions.append(Preemption(victim.id, job.id, kept_seats))
         self.later = room_without(self.snapshot, self.later, victims)
         self.horizon.release(victims)
         self._keep(found, demand)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import Granted
+from domain.allocation.seat import Seat
 from domain.event import StreamId
 from domain.job.job import Job
 from domain.job.transitions import Phase
@@ -66,6 +67,7 @@ class Saved:
     submissions: int
     arrivals: tuple[tuple[Arrival, int], ...]
     typical: tuple[tuple[Arrival, int], ...]
+    promised: dict[JobId, tuple[Seat, ...]]
     reservations: tuple[Reservation, ...] = ()
 
 
@@ -100,6 +102,7 @@ def pack(snapshot: Snapshot) -> Saved:
         submissions=snapshot.arrivals.seen,
         arrivals=tuple(snapshot.arrivals.counts.items()),
         typical=snapshot.arrivals.typical,
+        promised=snapshot.promised,
         reservations=tuple(snapshot.reservations.values()),
     )
 
@@ -119,6 +122,7 @@ def unpack(kept: Saved) -> Snapshot:
         versions=kept.versions,
         touched=set(kept.touched),
         arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
+        promised=kept.promised,
         leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
         reservations={each.name: each for each in kept.reservations},
     )

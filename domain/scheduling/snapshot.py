@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import AllocationEvent, Granted, Released
+from domain.allocation.seat import Seat
 from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
@@ -68,7 +69,8 @@ class Snapshot:
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
-    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have left.
+    as a rule, `leaving` who was asked to leave for another, `promised` the
+    seats kept for preemptors, `ends` when who runs will have left.
     `reservations` are in the order they were made. `base` follows from the rest: rooms with the
     nodes' state, with boards where there are at least `board_from` nodes.
     """
@@ -93,11 +95,17 @@ class Snapshot:
     held_out: set[StreamId] = field(default_factory=set)
     arrivals: Arrivals = field(default_factory=Arrivals)
     leaving: set[JobId] = field(default_factory=set)
+    promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
     ends: Ends = field(default_factory=Ends)
     board_from: int = 64
     base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
     longest_grace: int = field(default=0, compare=False)
     """At least what any live job wishes for (seconds)."""
+
+    def model_of(self, seat: Seat) -> str:
+        """The model of the seat's GPUs; empty where it has none."""
+        devices = self.nodes[seat.node].node.offer.devices
+        return next((d.model for d in devices if d.id in seat.devices), "")
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -146,6 +154,8 @@ class Snapshot:
             self.lines.remove(job_id)
         if isinstance(event, Submitted):
             self.arrivals.add(event.spec)
+        if job.phase is not Phase.QUEUED:
+            self.promised.pop(job_id, None)
         if job.leaves_for_another:
             self.leaving.add(job_id)
         else:
@@ -166,6 +176,8 @@ class Snapshot:
         asked.times += 1
         asked.lately = (*(t for t in asked.lately if t > at - HOUR), at)
         preemptor = self.jobs.get(event.preemptor) if event.preemptor else None
+        if preemptor is not None and preemptor.phase is Phase.QUEUED and event.seats:
+            self.promised[preemptor.id] = event.seats
         if preemptor is not None:
             project = preemptor.spec.project
             self.made[project] = (*(t for t in self.made.get(project, ()) if t > at - HOUR), at)

@@ -94,6 +94,14 @@ class Space:
         )
         return usable // want.gpus
 
+    def holds(self, devices: Iterable[DeviceId], per_seat: Resources, owned: bool) -> bool:
+        """Whether a seat on just these devices fits."""
+        if self.owned or (owned and self.seats):
+            return False
+        rest = replace(per_seat, gpu_milli=0)
+        each = per_seat.milli_each
+        return rest.fits(self.free) and all(self.left.get(d, 0) >= each for d in devices)
+
     def choose(self, want: Resources, model: str) -> tuple[DeviceId, ...]:
         """Whole GPUs for one seat that fits, together.
 

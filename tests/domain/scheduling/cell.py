@@ -126,9 +126,10 @@ class Cell:
             self.record(f"allocation/{allocation.id}", events, self.job(job).spec.project)
         self.conclude()
 
-    def preempt(self, victim: JobId, preemptor: JobId | None) -> None:
+    def preempt(self, victim: JobId, preemptor: JobId | None, kept: tuple[Seat, ...] = ()) -> None:
         cause = StopCause.PRIORITY if preemptor else StopCause.DRAIN
-        self.record(f"job/{victim}", jobs.preempt(self.job(victim), cause, preemptor, self.now))
+        asked = jobs.preempt(self.job(victim), cause, preemptor, self.now, kept)
+        self.record(f"job/{victim}", asked)
 
     def cancel(self, job: JobId) -> None:
         self.record(f"job/{job}", jobs.cancel(self.job(job), self.now))
@@ -167,7 +168,7 @@ class Cell:
         for placement in made.placements:
             self.grant(placement.job, placement.seats, placement.gpu_model)
         for preemption in made.preemptions:
-            self.preempt(preemption.victim, preemption.preemptor)
+            self.preempt(preemption.victim, preemption.preemptor, preemption.kept)
         for wait in made.waits:
             self.record(f"job/{wait.job}", jobs.explain_wait(self.job(wait.job), wait.reason))
 
