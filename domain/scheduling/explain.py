@@ -59,7 +59,7 @@ def explain(
 
 def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
     """Whether the nodes that are alive would not hold it even if nothing else ran."""
-    return place(demand, snapshot.base.empty(snapshot)) is None
+    return place(demand, snapshot.rooms.empty(snapshot)) is None
 
 
 def _counted(

@@ -104,7 +104,7 @@ class _Cycle:
         leaving = [snapshot.jobs[job] for job in sorted(snapshot.leaving)]
         # What placements have not taken, the part of it that is kept for nobody, and that part
         # once those that were asked to leave have left. One room until they differ.
-        self.free = snapshot.base.free(snapshot).fork()
+        self.free = snapshot.rooms.free(snapshot).fork()
         self.room = self.free
         self.later = room_without(snapshot, self.free, leaving) if leaving else self.room
         self.leaving = bool(leaving)

@@ -25,7 +25,7 @@ from domain.reservation.events import ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
-from domain.scheduling.base import Base
+from domain.scheduling.rooms import Rooms
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.ends import Ends
 from domain.scheduling.events import Decided
@@ -71,7 +71,7 @@ class Snapshot:
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
     as a rule, `leaving` who was asked to leave for another, `promised` the
     seats kept for preemptors, `ends` when who runs will have left.
-    `reservations` are in the order they were made. `base` follows from the rest: rooms with the
+    `reservations` are in the order they were made. `rooms` follow from the rest: rooms with the
     nodes' state, with boards where there are at least `board_from` nodes.
     """
 
@@ -98,7 +98,7 @@ class Snapshot:
     promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
     ends: Ends = field(default_factory=Ends)
     board_from: int = 64
-    base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
+    rooms: Rooms = field(default_factory=Rooms, init=False, repr=False, compare=False)
     longest_grace: int = field(default=0, compare=False)
     """At least what any live job wishes for (seconds)."""
 
@@ -193,7 +193,7 @@ class Snapshot:
             for seat_node in {seat.node for seat in allocation.seats}:
                 self.nodes[seat_node].hold(allocation)
                 self.nodes[seat_node].held.add(allocation_id)
-                self.base.note(seat_node)
+                self.rooms.note(seat_node)
         if isinstance(event, Released):
             self._charge(recorded, self.granted.pop(allocation_id), -1)
             self.ends.forget(allocation_id)
@@ -245,5 +245,5 @@ class Snapshot:
             self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
-        self.base.note(state.node.id)
+        self.rooms.note(state.node.id)
         state.recount(self.allocations[held] for held in sorted(state.held))

@@ -18,8 +18,9 @@ def test_only_what_is_free_is_given_and_each_device_once(cell: Cell) -> None:
         want = cell.job(placement.job).spec.resources
         for seat in placement.seats:
             account = ledger.accounts[seat.node]
-            assert account.cpu >= want.cpu_milli
-            assert account.memory >= want.memory_bytes
+            # what is not asked for may be overdrawn: a node came back smaller
+            assert not want.cpu_milli or account.cpu >= want.cpu_milli
+            assert not want.memory_bytes or account.memory >= want.memory_bytes
             assert set(seat.devices) <= account.devices.keys()
             assert len(set(seat.devices)) == len(seat.devices) == want.gpus
             account.take(seat, want)

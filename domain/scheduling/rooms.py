@@ -1,4 +1,4 @@
-"""The base: rooms kept in step with the nodes between cycles, so that none is counted anew."""
+"""Rooms kept in step with the nodes between cycles, so that none is counted anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from domain.scheduling.snapshot import Snapshot
 
 
-class Base:
+class Rooms:
     """What is free now, and what would be if nothing ran; nobody changes these rooms.
 
     Whoever changes a node of the snapshot notes it here.
