@@ -69,7 +69,7 @@ VIEW = View(
     on=kinds(e.NodeEvent),
     touches=_touches,
     fold=_fold,
-    indexes=("(pool)",),
+    indexes=("(pool)", "(position)"),
 )
 
 
@@ -92,6 +92,22 @@ def get(connection: Reader, node: str, at: int | None = None) -> Node | None:
     """One node by name."""
     found = _nodes(connection, node, at)
     return found[0] if found else None
+
+
+def newest(connection: Reader) -> int:
+    """The position at which a node changed last; 0 before the first."""
+    record = connection.execute(
+        f"SELECT coalesce(max(position), 0) AS position FROM {VIEW.table()}".encode()
+    ).fetchone()
+    return int(record["position"]) if record else 0
+
+
+def changed(connection: Reader, after: int) -> list[NodeRow]:
+    """The nodes that changed after a position."""
+    records = connection.execute(
+        f"SELECT * FROM {VIEW.table()} WHERE position > %s".encode(), (after,)
+    ).fetchall()
+    return [VIEW.read(record) for record in records]
 
 
 _SUMS = ", ".join(

@@ -164,7 +164,7 @@ def scene(world: World) -> Scene:
     assert node.register().status_code == 200
     order = node.run(project, name="secret-job")
     assert node.send_log(order, 0, b"secret output\n").status_code == 200
-    world.submit(project, name="secret-waiting", resources={"gpu": 64})
+    world.submit(project, name="secret-waiting", resources={"gpu": 64}, accept_when_absent=True)
     world.schedule()
     with tempfile.TemporaryDirectory() as folder:
         sign(world.dsn, world.store, Path(folder))

@@ -85,7 +85,7 @@ def test_what_was_said_is_said_again(world: World) -> None:
     node.register()
     past = Past(world, project, node.name)
     past.job = world.submit(project, priority=5)
-    other = world.submit(project, name="other", resources={"cpu": 4000})
+    other = world.submit(project, name="other", resources={"cpu": 4000}, accept_when_absent=True)
     past.note()
     prices = {"currency": "EUR", "cpu_micro": 10**12, "memory_gib_micro": 1, "gpu_micro": 5}
     assert world.admin.send("PUT", "/policy/prices", prices).status_code == 202

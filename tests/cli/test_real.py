@@ -92,7 +92,9 @@ def test_a_job_from_submission_to_its_bill(compute: Run) -> None:
 
 
 def test_why_a_job_waits_and_how_it_is_controlled(compute: Run) -> None:
-    words = ["run", "-d", "--json", "--project", PROJECT, "--gpus", "3", "--", "true"]
+    words = ["run", "-d", "--json", "--project", PROJECT, "--gpus", "3"]
+    assert "no state of this fleet" in compute(*words, "--", "true", code=65).stderr
+    words += ["--accept-when-absent", "--", "true"]
     job = document(compute(*words))["id"]
     until(lambda: "No node" in (said := compute("why", job).stdout) or "nodes would" in said)
     assert document(compute("why", job, "--json"))["reason"]["code"] == "never_fits"

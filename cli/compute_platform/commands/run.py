@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--together", type=click.Choice(["node", "rack", "spine"]), help="All seats in one.")
 @click.option("--exclusive", is_flag=True, help="No other job on its nodes.")
 @click.option("--no-preempt", is_flag=True, help="Never make room for others.")
+@click.option("--accept-when-absent", is_flag=True, help="Even if no node could ever run it yet.")
 @click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
 @click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
 @click.option("--idempotency-key", "key", help="The same key and options are the same job.")
@@ -123,6 +124,7 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
         "deadline": options["deadline"],
         "min_replicas": options["min_replicas"],
         "preemptible": False if options["no_preempt"] else None,
+        "accept_when_absent": True if options["accept_when_absent"] else None,
     }
     return _given(spec)
 

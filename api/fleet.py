@@ -1,0 +1,70 @@
+"""The fleet as submissions are judged by: kept in memory, read anew only where it changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from domain.errors import Invalid
+from domain.job.spec import JobSpec
+from domain.node.events import Registered
+from domain.policy.policy import Policy
+from domain.scheduling import admission
+from domain.scheduling.admission import Fleet
+from projections import nodes as node_view
+from projections import policy as policy_view
+from projections.nodes import NodeRow
+from projections.view import Reader
+
+SHARE = 20
+"""At most one part in so many of the time goes into making the fleet anew."""
+
+
+class KnownFleet:
+    """What the read models know of nodes; each submission asks only whether that changed.
+
+    While nodes come in their thousands, one that was just made may be used a little longer; nobody
+    is refused by it: before that it is made anew.
+    """
+
+    def __init__(self, connection: Callable[[], AbstractContextManager[Reader]]) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._rows: dict[str, NodeRow] = {}
+        self._seen = (0, 0)
+        self._parts: tuple[dict[str, Registered], bool, Policy] | None = None
+        self._fleet = Fleet((), Policy(), judges=False)
+        self._rest_until = 0.0
+
+    def admit(self, spec: JobSpec, now: int) -> None:
+        """Refuse a job that can never run on the fleet, or not by its deadline."""
+        try:
+            admission.admit(spec, self._current(time.monotonic()), now)
+        except Invalid:
+            admission.admit(spec, self._current(None), now)
+
+    def _current(self, clock: float | None) -> Fleet:
+        """The fleet as the read models have it, or lately had it at that `clock`."""
+        with self._connection() as connection:
+            newest = (node_view.newest(connection), policy_view.newest(connection))
+            with self._lock:
+                resting = clock is not None and clock < self._rest_until
+                if newest != self._seen and not resting:
+                    self._read(connection, newest)
+                return self._fleet
+
+    def _read(self, connection: Reader, newest: tuple[int, int]) -> None:
+        begun = time.monotonic()
+        for row in node_view.changed(connection, self._seen[0]):
+            self._rows[row.id] = row
+        policy = policy_view.get(connection)
+        offers = {row.id: row.offer for row in self._rows.values()}
+        parts = (offers, any(row.alive for row in self._rows.values()), policy)
+        if parts != self._parts:
+            self._parts = parts
+            self._fleet = Fleet(offers.values(), policy, judges=parts[1])
+        self._seen = newest
+        ended = time.monotonic()
+        self._rest_until = ended + SHARE * (ended - begun)
