@@ -20,6 +20,7 @@ from api import (
     jobs,
     log,
     metrics,
+    outlook,
     output,
     policy,
     problems,
@@ -41,6 +42,7 @@ PREFIX = "/api/v1"
 MODULES = (
     jobs,
     history,
+    outlook,
     output,
     cluster,
     projects,

@@ -68,7 +68,8 @@ def _new_job(caller: Caller, spec: JobSpec, now: int) -> tuple[JobId, Sequence[E
     return job, jobs.submit(job, spec, caller.principal.name, now)
 
 
-def _check_project(caller: Caller, connection: Connection, project: str) -> None:
+def check_project(caller: Caller, connection: Connection, project: str) -> None:
+    """Go on only if the caller may do the route's thing in the project, and there is such one."""
     caller.within(project)
     if not project_view.find(connection, [project]):
         raise NotFound("no_such_project", "there is no such project")
@@ -79,7 +80,7 @@ def submit(body: JobBody, caller: Submitter, key: IdempotencyKey) -> Response:
     """Submit a job."""
     spec = body.spec()
     with caller.cell.connection() as connection:
-        _check_project(caller, connection, spec.project)
+        check_project(caller, connection, spec.project)
     command = Command(caller, key, spec.project, 201)
     now = command.store.now()
     caller.cell.fleet.admit(spec, now)
@@ -106,7 +107,7 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
     specs = [_in_batch(number, item.spec) for number, item in enumerate(body.jobs)]
     with caller.cell.connection() as connection:
         for project in {spec.project for spec in specs}:
-            _check_project(caller, connection, project)
+            check_project(caller, connection, project)
     command = Command(caller, key, None, 201)
     now = command.store.now()
     changes, items = [], []

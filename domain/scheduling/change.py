@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from enum import StrEnum
+from typing import assert_never, get_args
 
 from domain.event import StreamId, stream_of
 from domain.job import events as e
@@ -114,15 +115,39 @@ Change = (
 )
 
 
+class Kind(StrEnum):
+    """What is changed, for programs."""
+
+    FEWER_GPUS = "fewer_gpus"
+    FEWER_REPLICAS = "fewer_replicas"
+    LESS_CPU = "less_cpu"
+    LESS_MEMORY = "less_memory"
+    OTHER_GPU_TYPE = "other_gpu_type"
+    OTHER_POOL = "other_pool"
+    SHORTER_LIMIT = "shorter_limit"
+    HIGHER_PRIORITY = "higher_priority"
+    MORE_QUOTA = "more_quota"
+    LARGER_COHORT = "larger_cohort"
+    UNCORDONED_NODE = "uncordoned_node"
+
+
+_KINDS: dict[type[Change], Kind] = dict(zip(get_args(Change), Kind, strict=True))
+
+
+def kind_of(change: Change) -> Kind:
+    """The kind of the change."""
+    return _KINDS[type(change)]
+
+
 def text_of(change: Change) -> str:
     """What to do, in one line."""
     match change:
         case FewerGpus(gpu_milli=milli):
-            return f"ask for {milli / 1000:g} GPUs a seat"
+            return f"ask for {_many(milli, 'GPU')} a seat"
         case FewerReplicas(replicas=replicas):
-            return f"ask for {replicas} {'replica' if replicas == 1 else 'replicas'}"
+            return f"ask for {_many(replicas * 1000, 'replica')}"
         case LessCpu(cpu_milli=milli):
-            return f"ask for {milli / 1000:g} CPUs a seat"
+            return f"ask for {_many(milli, 'CPU')} a seat"
         case LessMemory(memory_bytes=size):
             return f"ask for {size / GIB:g} GiB of memory a seat"
         case OtherGpuType(model=model):
@@ -145,12 +170,16 @@ def text_of(change: Change) -> str:
             assert_never(change)
 
 
+def _many(milli: int, what: str) -> str:
+    return f"{milli / 1000:.10g} {what}{'' if milli == 1000 else 's'}"
+
+
 def _amounts(limits: Quota | Limits) -> str:
     parts = []
     if limits.gpu_milli is not None:
-        parts.append(f"{limits.gpu_milli / 1000:g} GPUs")
+        parts.append(_many(limits.gpu_milli, "GPU"))
     if limits.cpu_milli is not None:
-        parts.append(f"{limits.cpu_milli / 1000:g} CPUs")
+        parts.append(_many(limits.cpu_milli, "CPU"))
     if limits.memory_bytes is not None:
         parts.append(f"{limits.memory_bytes / GIB:g} GiB")
     return ", ".join(parts)

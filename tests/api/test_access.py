@@ -29,6 +29,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "POST /jobs": WRITERS,
     "GET /jobs": EVERYBODY,
     "POST /jobs:batch": WRITERS,
+    "POST /jobs:dry-run": WRITERS,
     "GET /jobs/{job}": MEMBERS,
     "PATCH /jobs/{job}": WRITERS,
     "POST /jobs/{job}/cancel": WRITERS,
@@ -37,6 +38,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "POST /jobs/{job}/requeue": WRITERS,
     "GET /jobs/{job}/events": MEMBERS,
     "GET /jobs/{job}/why": MEMBERS,
+    "POST /jobs/{job}/outlook": MEMBERS,
     "GET /jobs/{job}/checkpoints": MEMBERS,
     "GET /jobs/{job}/cost": MEMBERS,
     "GET /jobs/{job}/logs": MEMBERS,
@@ -90,7 +92,9 @@ OPEN = {"GET /health"}
 IN_PROJECT = {
     route
     for route in CALLERS
-    if "{job}" in route or route in {"POST /jobs", "POST /jobs:batch", "GET /projects/{project}"}
+    if "{job}" in route
+    or route in {"POST /jobs", "POST /jobs:batch", "POST /jobs:dry-run"}
+    or route == "GET /projects/{project}"
 }
 """Routes on one project or job: there is none for whoever may not read it (404, not 403)."""
 
@@ -136,6 +140,7 @@ class Scene:
         bodies: dict[str, Any] = {
             "POST /jobs": job,
             "POST /jobs:batch": {"jobs": [job]},
+            "POST /jobs:dry-run": job,
             "PATCH /jobs/{job}": {"priority": 7},
             "POST /nodes/{node}/cordon": {"reason": "look"},
             "POST /nodes/{node}/drain": {"reason": "look"},
