@@ -42,6 +42,34 @@ class Reason(TypedDict):
     excluded: list[Excluded]
 
 
+class Change(TypedDict):
+    """A change with which a job would start now."""
+
+    kind: str
+    text: str
+    to: JsonObject
+
+
+class Outlook(TypedDict):
+    """What a cycle now would do with a job."""
+
+    forecast: str
+    nodes: list[str]
+    reason: Reason | None
+    queue_position: int | None
+    queued: int | None
+    ahead: list[Ahead]
+    ahead_total: int | None
+    earliest_start: str | None
+    latest_start: str | None
+    changes: list[Change]
+    field: NotRequired[str | None]
+    fix: NotRequired[str | None]
+    asks: NotRequired[int]
+    deadline: NotRequired[str | None]
+    complete: NotRequired[bool]
+
+
 class Job(TypedDict):
     """A job as the API answers it; times are RFC 3339 in UTC."""
 

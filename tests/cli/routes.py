@@ -70,6 +70,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 _COST = {"gpu_micro": 2_500_000, "cpu_micro": 10, "memory_micro": 0, "total_micro": 2_500_010}
+_AHEAD = {"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}
 _HISTORY = [
     {"at": SUBMITTED, "position": 1, "name": "job.submitted.v1", "text": "submitted by ada"},
     {"at": SUBMITTED, "position": 2, "name": "job.queued.v1", "text": "queued: submitted"},
@@ -86,6 +87,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
         case "POST", ["jobs:batch"]:
             jobs = [cell.submit(spec) for spec in body["jobs"]]
             return 201, {"items": [{"id": job["id"], "name": job["name"]} for job in jobs]}
+        case "POST", ["jobs:dry-run"]:
+            return 200, dict(cell.documents.get("dry_run", _outlook(body)))
         case _, ["jobs", job_id, *rest]:
             return _job(cell, method, job_id, rest, body)
         case "GET", ["queue"]:
@@ -149,9 +152,35 @@ def _job(cell: Cell, method: str, job_id: str, rest: list[str], body: Any) -> An
             return 200, _why(cell.job(job_id))
         case "GET", ["events"]:
             return 200, {"items": [e for e in cell.events if e["stream"] == f"job/{job_id}"]}
+        case "POST", ["outlook"]:
+            if "outlook" in cell.documents:
+                raise Refused(503, "outlook_busy", "many such questions are asked")
+            return 200, _outlook({})
         case "POST", [command]:
             return 202, cell.control(job_id, command)
     raise Refused(404, "not_found", "Not Found")
+
+
+def _outlook(spec: dict[str, Any]) -> dict[str, Any]:
+    """Of a job that waits; one that asks for no GPU starts."""
+    starts = bool(spec) and "resources" not in spec
+    told = [{"kind": "fewer_gpus", "text": "ask for 1 GPU a seat", "to": {"gpu_milli": 1000}}]
+    return {
+        "position": 72,
+        "forecast": "starts_now" if starts else "would_wait",
+        "nodes": ["node-001"] if starts else [],
+        "reason": None if starts else SHORT_OF_GPUS,
+        "queue_position": 4,
+        "queued": 5,
+        "ahead": [] if starts else [{**_AHEAD, "project_id": "ml-research"}],
+        "ahead_total": 3,
+        "asks": 0,
+        "earliest_start": "2026-11-24T09:00:00Z",
+        "latest_start": "2026-11-24T11:30:00Z",
+        "deadline": None,
+        "changes": [] if starts else told,
+        "complete": True,
+    }
 
 
 def _why(job: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +191,7 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
         "summary": f"Waiting, place 4 in the queue. {SHORT_OF_GPUS['text']}" if waits else "Ended.",
         "reason": SHORT_OF_GPUS if waits else None,
         "queue_position": 4 if waits else None,
-        "ahead": [{"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}]
-        if waits
-        else [],
+        "ahead": [_AHEAD] if waits else [],
         "ahead_total": 3 if waits else 0,
         "history": _HISTORY,
     }

@@ -20,6 +20,11 @@ CALLS: dict[str, tuple[list[str], Any]] = {
         ["jobs:batch"],
         {"jobs": [{"name": "x", "project_id": "p", "command": ["true"]}]},
     ),
+    "POST /jobs:dry-run": (
+        ["jobs:dry-run"],
+        {"name": "x", "project_id": "p", "command": ["true"], "resources": {"gpu": 1}},
+    ),
+    "POST /jobs/{job}/outlook": (["jobs", "{job}", "outlook"], None),
     "GET /jobs/{job}": (["jobs", "{job}"], None),
     "PATCH /jobs/{job}": (["jobs", "{job}"], {"priority": 5}),
     "GET /jobs/{job}/why": (["jobs", "{job}", "why"], None),

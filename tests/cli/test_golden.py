@@ -20,6 +20,7 @@ CASES = {
     "ps-all": ["ps", "-a"],
     "job": ["job", "gpt-large"],
     "why": ["why", "gpt-large"],
+    "why-quick": ["why", "gpt-large", "--quick"],
     "queue": ["queue"],
     "queue-why": ["queue", "--why"],
     "nodes": ["nodes"],
