@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from domain.errors import Invalid
 from domain.job.spec import JobSpec
@@ -13,6 +14,7 @@ from domain.node.events import Registered
 from domain.policy.policy import Policy
 from domain.scheduling import admission
 from domain.scheduling.admission import Fleet
+from projections import inventory as inventory_view
 from projections import nodes as node_view
 from projections import policy as policy_view
 from projections.nodes import NodeRow
@@ -35,7 +37,7 @@ class KnownFleet:
         self._rows: dict[str, NodeRow] = {}
         self._seen = (0, 0)
         self._parts: tuple[dict[str, Registered], bool, Policy] | None = None
-        self._fleet = Fleet((), Policy(), judges=False)
+        self._fleet = Fleet((), Policy(), alive=False)
         self._rest_until = 0.0
 
     def admit(self, spec: JobSpec, now: int) -> None:
@@ -59,12 +61,12 @@ class KnownFleet:
         begun = time.monotonic()
         for row in node_view.changed(connection, self._seen[0]):
             self._rows[row.id] = row
-        policy = policy_view.get(connection)
+        policy = replace(policy_view.get(connection), inventory=inventory_view.get(connection))
         offers = {row.id: row.offer for row in self._rows.values()}
         parts = (offers, any(row.alive for row in self._rows.values()), policy)
         if parts != self._parts:
             self._parts = parts
-            self._fleet = Fleet(offers.values(), policy, judges=parts[1])
+            self._fleet = Fleet(offers.values(), policy, alive=parts[1])
         self._seen = newest
         ended = time.monotonic()
         self._rest_until = ended + SHARE * (ended - begun)

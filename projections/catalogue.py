@@ -7,6 +7,7 @@ from typing import Any
 from projections import (
     checkpoints,
     cost,
+    inventory,
     jobs,
     nodes,
     policy,
@@ -31,4 +32,5 @@ VIEWS: tuple[View[Any], ...] = (
     projects.VIEW,
     tokens.VIEW,
     policy.VIEW,
+    inventory.VIEW,
 )

@@ -10,6 +10,7 @@ from domain.errors import Invalid
 from domain.job.spec import JobSpec
 from domain.node.events import Registered
 from domain.node.node import Node
+from domain.policy.inventory import expected, offer_of
 from domain.policy.policy import Policy
 from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.explain import explain
@@ -39,15 +40,18 @@ class Verdict:
 
 
 class Fleet:
-    """Every node that is known or expected, taken as alive, empty and open.
+    """Every node that is known or that the policy's inventory expects, taken as alive, empty, open.
 
-    `judges` is false while no node is alive and none is expected: then nothing is known of what is
-    to come, and everything is accepted.
+    While no node is `alive` and none is expected nothing is known of what is to come, and
+    everything is accepted.
     """
 
-    def __init__(self, offers: Iterable[Registered], policy: Policy, *, judges: bool) -> None:
-        self.offers = sorted(offers, key=lambda offer: offer.node)
-        self.judges = judges and bool(self.offers)
+    def __init__(self, offers: Iterable[Registered], policy: Policy, *, alive: bool) -> None:
+        known = {offer.node: offer for offer in offers}
+        wanted = expected(policy.inventory)
+        absent = {name: offer_of(node) for name, (_, node) in wanted.items() if name not in known}
+        self.offers = [offer for _, offer in sorted({**known, **absent}.items())]
+        self.judges = bool(self.offers) and (alive or bool(wanted))
         self._snapshot = _empty(self.offers, policy)
         self._room = Room.empty(self._snapshot)
         some = _sample(self.offers)

@@ -75,7 +75,7 @@ def fleet_of(snapshot: Snapshot) -> Fleet:
     """The fleet by which submissions are judged."""
     states = snapshot.nodes.values()
     alive = any(state.node.alive for state in states)
-    return Fleet((state.node.offer for state in states), snapshot.policy, judges=alive)
+    return Fleet((state.node.offer for state in states), snapshot.policy, alive=alive)
 
 
 def with_new(snapshot: Snapshot, job: JobId, spec: JobSpec, user: str, now: int) -> Snapshot:

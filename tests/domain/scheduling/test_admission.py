@@ -24,8 +24,8 @@ from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.strategies import SPECS, cells
 
 
-def fleet(*offers: Registered, judges: bool = True) -> Fleet:
-    return Fleet(offers, Policy(), judges=judges)
+def fleet(*offers: Registered, alive: bool = True) -> Fleet:
+    return Fleet(offers, Policy(), alive=alive)
 
 
 def gpus(count: float, **more: Any) -> JobSpec:
@@ -62,8 +62,8 @@ def test_it_says_what_excludes_how_many_nodes_and_what_would_be_accepted(
 
 
 def test_without_any_node_alive_everything_is_accepted() -> None:
-    admit(gpus(64), fleet(judges=False), NOW)
-    admit(gpus(64), fleet(*TWO, judges=False), NOW)
+    admit(gpus(64), fleet(alive=False), NOW)
+    admit(gpus(64), fleet(*TWO, alive=False), NOW)
 
 
 def test_jobs_that_come_and_go_do_not_count_but_the_jobs_own_seats_do() -> None:
