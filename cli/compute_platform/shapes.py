@@ -196,6 +196,9 @@ class Node(TypedDict):
     rack: str
     agent_version: str
     jobs: list[str]
+    cluster: NotRequired[str]
+    absent: NotRequired[bool]
+    mismatches: NotRequired[list[str]]
 
 
 class Rebuild(TypedDict):

@@ -69,6 +69,26 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "gpus": {"A100": 2_500_000},
     },
 }
+_POLICY: dict[str, Any] = {
+    "scheduler": {
+        "primary_policy": "priority",
+        "scheduling_interval": 5,
+        "fair_share": {"window_hours": 168, "decay_factor": 0.5},
+    },
+    "clusters": {
+        "production": {
+            "nodes": [
+                {
+                    "id": "node-001",
+                    "gpus": 8,
+                    "gpu_type": "H100",
+                    "memory_gb": 512,
+                    "cpu_cores": 128,
+                }
+            ]
+        }
+    },
+}
 _COST = {"gpu_micro": 2_500_000, "cpu_micro": 10, "memory_micro": 0, "total_micro": 2_500_010}
 _AHEAD = {"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}
 _HISTORY = [
@@ -103,6 +123,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return _views(cell, rest)
         case "POST", ["audit", kind]:
             return 200, cell.documents.get("audit", {"result": ANSWERS[kind]})
+        case _, ["policy" | "policy:check"]:
+            return _whole_policy(cell, method, body)
         case _, ["projects" | "tokens" | "policy", *_]:
             return _access(cell, method, path, body)
     return _small(path)
@@ -253,6 +275,20 @@ def _node(cell: Cell, rest: list[str], body: Any) -> Answer:
             cell.documents["node"] = {"command": command, **(body or {})}
             return 202, {"id": "node-001", "cordoned": command != "uncordon", "draining": False}
     raise Refused(404, "no_such_node", "there is no such node")
+
+
+def _whole_policy(cell: Cell, method: str, body: Any) -> Answer:
+    """The document in force is `_POLICY`; one with another section is refused by its field."""
+    if method == "GET":
+        return 200, dict(_POLICY)
+    unknown = [name for name in body if name not in _POLICY]
+    if unknown:
+        errors = [{"field": name, "detail": f"{name}: unknown field"} for name in unknown]
+        raise Refused(422, "invalid_request", "unknown field", errors=errors)
+    if method == "PUT":
+        cell.documents["policy"] = body
+        return 202, {"version": 3}
+    return 200, {name: {**_POLICY[name], **part} for name, part in body.items()}
 
 
 def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:

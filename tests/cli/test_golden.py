@@ -33,6 +33,7 @@ CASES = {
     "tokens": ["token", "list"],
     "whoami": ["whoami"],
     "policy": ["policy", "show"],
+    "policy-scheduler": ["policy", "show", "scheduler"],
     "prices": ["policy", "show", "prices"],
     "events": ["events"],
     "views": ["admin", "views"],
