@@ -123,6 +123,14 @@ class Happened(TypedDict):
     text: str
 
 
+class Waits(TypedDict):
+    """Microseconds a job waited by cause, and the cause that lasts since a time."""
+
+    by_cause: dict[str, int]
+    cause: str | None
+    since: str | None
+
+
 class Why(TypedDict):
     """Why a job stands where it does."""
 
@@ -134,6 +142,7 @@ class Why(TypedDict):
     ahead: list[Ahead]
     ahead_total: int
     history: list[Happened]
+    waits: NotRequired[Waits]
 
 
 class QueueItem(TypedDict):

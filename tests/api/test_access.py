@@ -57,6 +57,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "PUT /projects/{project}/quota": ADMIN,
     "GET /usage": EVERYBODY,
     "GET /cost": EVERYBODY,
+    "GET /waits": EVERYBODY,
     "GET /policy": READERS,
     "PUT /policy": ADMIN,
     "POST /policy:check": READERS,
@@ -253,7 +254,7 @@ def test_an_outsider_reads_nothing_of_a_strange_project(scene: Scene, route: str
         assert secret not in answer.text
 
 
-@pytest.mark.parametrize("route", ["GET /jobs", "GET /usage", "GET /cost"])
+@pytest.mark.parametrize("route", ["GET /jobs", "GET /usage", "GET /cost", "GET /waits"])
 def test_asking_for_a_strange_project_by_name_finds_none(scene: Scene, route: str) -> None:
     path = route.removeprefix("GET ")
     for kind in ("outsider", "agent"):

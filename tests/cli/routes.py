@@ -138,6 +138,12 @@ def _small(path: list[str]) -> Answer:
             amounts = {"gpu_seconds": 5400, "cpu_seconds": 7200, "memory_gib_seconds": 36}
             items = [{"key": "ml-research", "jobs": 3, **amounts}]
             return 200, {"since": SUBMITTED, "until": NOW, "items": items}
+        case ["waits"]:
+            waited = [
+                {"cause": "insufficient_gpu", "jobs": 2, "waited_us": 5_400_000_000},
+                {"cause": "not_examined", "jobs": 3, "waited_us": 1_500_000},
+            ]
+            return 200, {"until": NOW, "items": waited, "total_us": 5_401_500_000}
         case ["cost"]:
             items = [{"key": "ml-research", **_COST}]
             return 200, {"currency": "USD", "items": items, "total_micro": 2_500_010}
@@ -215,6 +221,11 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
         "queue_position": 4 if waits else None,
         "ahead": [_AHEAD] if waits else [],
         "ahead_total": 3 if waits else 0,
+        "waits": {
+            "by_cause": {"held": 60_000_000, "not_examined": 250_000},
+            "cause": "insufficient_gpu" if waits else None,
+            "since": SUBMITTED if waits else None,
+        },
         "history": _HISTORY,
     }
 

@@ -55,6 +55,7 @@ CALLS: dict[str, tuple[list[str], Any]] = {
         ["quarantine", "discard"],
         {"stream": "job/x", "position": 17, "reason": "x", "consumer": None},
     ),
+    "GET /waits": (["waits"], None),
     "GET /usage": (["usage"], None),
     "GET /cost": (["cost"], None),
     "GET /whoami": (["whoami"], None),

@@ -22,6 +22,7 @@ CASES = {
     "why": ["why", "gpt-large"],
     "why-quick": ["why", "gpt-large", "--quick"],
     "queue": ["queue"],
+    "queue-waits": ["queue", "--waits"],
     "queue-why": ["queue", "--why"],
     "nodes": ["nodes"],
     "node": ["node", "show", "node-001"],

@@ -187,13 +187,13 @@ def test_operators_and_admins(compute: Run) -> None:
 
 
 def test_a_dry_run_submits_nothing(compute: Run) -> None:
-    before = document(compute("events", "--json", "-n", "0"))["items"]
+    before = document(compute("ps", "--all", "--json"))
     words = ["run", "--dry-run", "--project", PROJECT]
     assert "would start now on one" in compute(*words, "--gpus", "2", "--", "true").stdout
     assert "never run" in compute(*words, "--gpus", "3", "--", "true", code=4).stdout
     words += ["--gpus", "3", "--accept-when-absent"]
     assert "It would wait, place 1 of" in compute(*words, "--", "true", code=3).stdout
-    assert document(compute("events", "--json", "-n", "0"))["items"] == before
+    assert document(compute("ps", "--all", "--json")) == before
 
 
 POLICY = """\

@@ -15,10 +15,11 @@ from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.policy import policy as policies
 from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
+from domain.policy.inventory import Cluster, ExpectedNode
 from domain.project import project as projects
 from domain.token import token as tokens
 from domain.token.events import Issued
-from domain.values.ids import ProjectId, TokenId
+from domain.values.ids import NodeId, ProjectId, TokenId
 from infra.codec import from_stored, to_stored
 from infra.store import stream_of
 from tests.simulation.users import PROJECTS
@@ -57,7 +58,14 @@ class People:
     def act(self) -> Iterator[Streamed]:
         """One decision, or none where it is refused."""
         decide = self._random.choice(
-            (self._member, self._price, self._token, self._scheduler, self._share)
+            (
+                self._member,
+                self._price,
+                self._token,
+                self._scheduler,
+                self._share,
+                self._inventory,
+            )
         )
         try:
             stream, events = decide()
@@ -95,6 +103,10 @@ class People:
         shares = self._random.randrange(1, 9)
         cohorts = (Cohort("lab", shares=shares), Cohort("ml", "lab", project=ProjectId("ml")))
         return self._decided(policies.set_cohorts(self._policy, cohorts))
+
+    def _inventory(self) -> Streamed:
+        nodes = (ExpectedNode(NodeId("n1"), 1000 * self._random.randrange(1, 9), 2**30),)
+        return self._decided(policies.set_inventory(self._policy, (Cluster("lab", nodes),)))
 
     def _decided(self, events: Sequence[PolicyEvent]) -> Streamed:
         for event in events:

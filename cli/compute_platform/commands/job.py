@@ -62,7 +62,27 @@ def why(session: Session, as_json: bool, quick: bool, job: str) -> None:
         lines += ["", *foretell.outlook(foreseen)]
     elif found.get("ahead"):
         lines += ["", *ahead(found)]
+    lines += waited(found, session.client.now)
     write_lines([*lines, "", *history(found)])
+
+
+def waited(why: Why, now: datetime) -> list[str]:
+    """For how long it waited, by what kept it; nothing if it never did."""
+    ledger = why.get("waits")
+    if ledger is None:
+        return []
+    sums = dict(ledger["by_cause"])
+    cause, since = ledger["cause"], amounts.instant(ledger["since"])
+    if cause and since is not None:
+        lasts = max(0, int((now - since).total_seconds() * 1_000_000))
+        sums[cause] = sums.get(cause, 0) + lasts
+    total = sum(sums.values())
+    if not total:
+        return []
+    ordered = sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = [[name, amounts.span(us), f"{100 * us / total:.0f} %"] for name, us in ordered if us]
+    columns = [Column("WAITED FOR"), Column("TIME", right=True), Column("SHARE", right=True)]
+    return ["", *table(columns, [*rows, ["all", amounts.span(total), ""]], None)]
 
 
 def _outlook(session: Session, job: str) -> Outlook | None:
