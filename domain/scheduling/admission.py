@@ -18,7 +18,6 @@ from domain.scheduling.fixes import fix_for
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.place import place
 from domain.scheduling.reason import WaitReason
-from domain.scheduling.room import Room
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import SECOND, to_text
 
@@ -53,9 +52,10 @@ class Fleet:
         self.offers = [offer for _, offer in sorted({**known, **absent}.items())]
         self.judges = bool(self.offers) and (alive or bool(wanted))
         self._snapshot = _empty(self.offers, policy)
-        self._room = Room.empty(self._snapshot)
+        self._room = self._snapshot.base.empty(self._snapshot)
         some = _sample(self.offers)
-        self._part = Room.empty(_empty(some, policy)) if len(some) < len(self.offers) else None
+        part = _empty(some, policy) if len(some) < len(self.offers) else None
+        self._part = None if part is None else part.base.empty(part)
         self._verdicts: dict[Demand, Verdict | None] = {}
 
     def judge(self, spec: JobSpec) -> Verdict | None:

@@ -17,7 +17,6 @@ from domain.scheduling.filters import never_on
 from domain.scheduling.limits import RESOURCES, Ledger
 from domain.scheduling.place import place
 from domain.scheduling.plan import plan
-from domain.scheduling.room import Room
 from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.trial import fork, tell, told
 from domain.values.ids import JobId
@@ -72,7 +71,7 @@ class _Trial:
         self.now = now
         self._go_on = go_on
         self._plans = 0
-        self._free = Room.of(snapshot)
+        self._free = snapshot.base.free(snapshot).fork()
         self._known: dict[Change, bool] = {}
 
     def starts(self, change: Change) -> bool:

@@ -7,12 +7,10 @@ from enum import StrEnum
 
 from domain.job.job import Job
 from domain.job.spec import JobSpec
-from domain.job.transitions import Phase
 from domain.policy.events import Backfill, SchedulerSet
 from domain.scheduling.admission import Fleet, Verdict
 from domain.scheduling.change import POLICY
 from domain.scheduling.conclude import grace_of
-from domain.scheduling.horizon import leaves_for_another
 from domain.scheduling.outcome import Outcome, outcomes
 from domain.scheduling.plan import plan
 from domain.scheduling.reason import WaitCode
@@ -114,7 +112,8 @@ def _span(snapshot: Snapshot, mine: Outcome, now: int) -> Span:
     earliest = _start(fork(snapshot), mine.job, now)
     if earliest is None:
         earliest = _start(_alone(fork(snapshot), mine.job), mine.job, now)
-    latest = _start(_by_limits(fork(snapshot)), mine.job, now)
+    jobs = {name: _by_limit(job) for name, job in snapshot.jobs.items()}
+    latest = _start(fork(snapshot, jobs), mine.job, now)
     if latest is not None and earliest is not None:
         earliest, latest = min(earliest, latest), max(earliest, latest)
     return Span(earliest, latest)
@@ -123,7 +122,7 @@ def _span(snapshot: Snapshot, mine: Outcome, now: int) -> Span:
 def _after_victims(snapshot: Snapshot, mine: Outcome, now: int) -> Span:
     """Once those that make room have left: now at the earliest, after their grace at the latest."""
     ends = [now + grace_of(snapshot.jobs[job], snapshot) * SECOND for job in mine.asks]
-    leaving = [job for job in snapshot.jobs.values() if leaves_for_another(job)]
+    leaving = [snapshot.jobs[job] for job in sorted(snapshot.leaving)]
     ends += [job.stop_deadline or now for job in leaving if job.preemptor == mine.job]
     return Span(now, max([now, *ends]))
 
@@ -145,18 +144,11 @@ def _alone(snapshot: Snapshot, job: JobId) -> Snapshot:
     return snapshot
 
 
-def _by_limits(snapshot: Snapshot) -> Snapshot:
-    """The cell in which everybody runs as long as he may, for ever without a time limit."""
-    for job in list(snapshot.jobs.values()):
-        if job.spec.estimate_seconds is not None:
-            _put(snapshot, replace(job, spec=replace(job.spec, estimate_seconds=None)))
-    return snapshot
-
-
-def _put(snapshot: Snapshot, job: Job) -> None:
-    snapshot.jobs[job.id] = job
-    if job.phase is Phase.QUEUED:
-        snapshot.lines.put(job)
+def _by_limit(job: Job) -> Job:
+    """The job as if it ran as long as it may, for ever without a time limit."""
+    if job.spec.estimate_seconds is None:
+        return job
+    return replace(job, spec=replace(job.spec, estimate_seconds=None))
 
 
 def _deadline(spec: JobSpec, span: Span) -> Deadline | None:

@@ -20,8 +20,8 @@ Told = tuple[StreamId, Event]
 """An event of a trial and its stream."""
 
 
-def fork(snapshot: Snapshot) -> Snapshot:
-    """A copy that changes by itself."""
+def fork(snapshot: Snapshot, jobs: dict[JobId, Job] | None = None) -> Snapshot:
+    """A copy that changes by itself, of the jobs with these in their place where they are given."""
     kept = pack(snapshot)
     tables: dict[str, Any] = {
         each.name: dict(value)
@@ -29,7 +29,11 @@ def fork(snapshot: Snapshot) -> Snapshot:
         if isinstance(value := getattr(kept, each.name), dict)
     }
     tables["asked"] = {job: replace(asked) for job, asked in kept.asked.items()}
-    return unpack(replace(kept, **tables))
+    if jobs is not None:
+        tables["jobs"] = jobs
+    copy = unpack(replace(kept, **tables))
+    copy.board_from = snapshot.board_from
+    return copy
 
 
 def tell(snapshot: Snapshot, told: Iterable[Told], now: int) -> None:

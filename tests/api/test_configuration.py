@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -47,7 +48,8 @@ def test_the_example_is_applied_as_policy_events_and_shown_again(new_world: Make
     world.caught_up()
     recorded = [item.event for item in world.store.stream(stream_of("policy", "cell"))]
     assert [type(event) for event in recorded] == [e.SchedulerSet, e.InventorySet]
-    settings = recorded[0].settings  # type: ignore[union-attr]  # its kind was looked at
+    assert isinstance(recorded[0], e.SchedulerSet)
+    settings = recorded[0].settings
     assert (settings.interval_seconds, settings.grace_seconds) == (5, 300)
     assert settings.fair_share == e.FairShare(604_800, 500)
     assert settings.preemption == e.PreemptionRules(priority_threshold=100, max_preemptions=3)
@@ -130,8 +132,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("bad", "field"), BAD, ids=[field for _, field in BAD])
 def test_one_wrong_field_refuses_all_of_it(world: World, bad: dict[str, Any], field: str) -> None:
     body = {"prices": EXAMPLE.get("prices"), "scheduler": {"scheduling_interval": 9}, **bad}
-    import json
-
     head = world.store.head()
     for method, path in (("PUT", "/policy"), ("POST", "/policy:check")):
         headers = {"Content-Type": "application/json"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
@@ -33,9 +34,12 @@ def dry(cell: Cell, spec: JobSpec) -> DryRun:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(cell=cells(), spec=SPECS)
-def test_a_submission_at_once_does_what_the_dry_run_said(cell: Cell, spec: JobSpec) -> None:
+@given(cell=cells(), spec=SPECS, board_from=st.sampled_from([1, 64]))
+def test_a_submission_at_once_does_what_the_dry_run_said(
+    cell: Cell, spec: JobSpec, board_from: int
+) -> None:
     """Law: said to start on some nodes, it starts there; said to wait, it waits for that reason."""
+    cell.snapshot.board_from = board_from
     before = repr(pack(cell.snapshot))
     found = dry(cell, spec)
     assert repr(pack(cell.snapshot)) == before, "nothing was recorded"
