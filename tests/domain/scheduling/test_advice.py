@@ -143,7 +143,7 @@ def test_nothing_is_told_where_nothing_helps_or_no_time_is_left() -> None:
     stage.ask("waits", gpus=2)
     assert told(stage, "waits") == []
     assert changes(stage.snapshot, JobId("runs"), stage.now) == []
-    stage.ask("less", gpus=1, replicas=1)
+    stage.cancel(JobId("waits"))
     stage.end_all("runs")
     stage.ask("big", gpus=3)
     assert changes(stage.snapshot, JobId("big"), stage.now) == [c.FewerGpus(2000)]
