@@ -40,22 +40,27 @@ class KnownFleet:
         self._fleet = Fleet((), Policy(), alive=False)
         self._rest_until = 0.0
 
-    def admit(self, spec: JobSpec, now: int) -> None:
+    def lately(self, connection: Reader) -> Fleet:
+        """The fleet as the read models have it, or lately had it."""
+        return self._current(connection, time.monotonic())
+
+    def admit(self, fleet: Fleet, spec: JobSpec, now: int) -> None:
         """Refuse a job that can never run on the fleet, or not by its deadline."""
         try:
-            admission.admit(spec, self._current(time.monotonic()), now)
+            admission.admit(spec, fleet, now)
         except Invalid:
-            admission.admit(spec, self._current(None), now)
+            with self._connection() as connection:
+                fleet = self._current(connection, None)
+            admission.admit(spec, fleet, now)
 
-    def _current(self, clock: float | None) -> Fleet:
-        """The fleet as the read models have it, or lately had it at that `clock`."""
-        with self._connection() as connection:
-            newest = (node_view.newest(connection), policy_view.newest(connection))
-            with self._lock:
-                resting = clock is not None and clock < self._rest_until
-                if newest != self._seen and not resting:
-                    self._read(connection, newest)
-                return self._fleet
+    def _current(self, connection: Reader, clock: float | None) -> Fleet:
+        """As it is, or while it rests at that `clock` as it was."""
+        newest = node_view.newest(connection)
+        with self._lock:
+            resting = clock is not None and clock < self._rest_until
+            if newest != self._seen and not resting:
+                self._read(connection, newest)
+            return self._fleet
 
     def _read(self, connection: Reader, newest: tuple[int, int]) -> None:
         begun = time.monotonic()

@@ -81,9 +81,10 @@ def submit(body: JobBody, caller: Submitter, key: IdempotencyKey) -> Response:
     spec = body.spec()
     with caller.cell.connection() as connection:
         check_project(caller, connection, spec.project)
+        fleet = caller.cell.fleet.lately(connection)
     command = Command(caller, key, spec.project, 201)
     now = command.store.now()
-    caller.cell.fleet.admit(spec, now)
+    caller.cell.fleet.admit(fleet, spec, now)
     job, events = _new_job(caller, spec, now)
     change = Change(stream_of("job", job), 0, events, command.meta)
     response = command.append([change], _new_row(change, now))
@@ -108,11 +109,12 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
     with caller.cell.connection() as connection:
         for project in {spec.project for spec in specs}:
             check_project(caller, connection, project)
+        fleet = caller.cell.fleet.lately(connection)
     command = Command(caller, key, None, 201)
     now = command.store.now()
     changes, items = [], []
     for number, spec in enumerate(specs):
-        _in_batch(number, partial(caller.cell.fleet.admit, spec, now))
+        _in_batch(number, partial(caller.cell.fleet.admit, fleet, spec, now))
         job, events = _new_job(caller, spec, now)
         command.project = spec.project
         changes.append(Change(stream_of("job", job), 0, events, command.meta))

@@ -12,7 +12,7 @@ from domain.event import Recorded
 from domain.node import events as e
 from domain.node.node import pool_of
 from domain.values.resources import NOTHING, Resources
-from projections import seats
+from projections import policy, seats
 from projections.view import Key, Reader, Row, View, kinds
 
 
@@ -94,12 +94,18 @@ def get(connection: Reader, node: str, at: int | None = None) -> Node | None:
     return found[0] if found else None
 
 
-def newest(connection: Reader) -> int:
-    """The position at which a node changed last; 0 before the first."""
-    record = connection.execute(
-        f"SELECT coalesce(max(position), 0) AS position FROM {VIEW.table()}".encode()
-    ).fetchone()
-    return int(record["position"]) if record else 0
+def newest(connection: Reader) -> tuple[int, int]:
+    """The positions at which a node and the policy changed last; 0 before that. One statement:
+    every submission asks."""
+    record = connection.execute(_NEWEST).fetchone()
+    assert record is not None
+    return record["nodes"], record["policy"]
+
+
+_NEWEST = (
+    f"SELECT (SELECT coalesce(max(position), 0) FROM {VIEW.table()}) AS nodes,"
+    f" (SELECT coalesce(max(position), 0) FROM {policy.VIEW.table()}) AS policy"
+).encode()
 
 
 def changed(connection: Reader, after: int) -> list[NodeRow]:

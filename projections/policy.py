@@ -43,11 +43,3 @@ def get(connection: Reader, at: int | None = None) -> Policy:
     """The policy in force, now or at a position."""
     record = connection.execute(f"SELECT * FROM {VIEW.at(at)} v".encode()).fetchone()
     return VIEW.read(record).state if record else Policy()
-
-
-def newest(connection: Reader) -> int:
-    """The position of the last change of the policy; 0 before the first."""
-    record = connection.execute(
-        f"SELECT coalesce(max(position), 0) AS position FROM {VIEW.table()}".encode()
-    ).fetchone()
-    return int(record["position"]) if record else 0

@@ -27,6 +27,8 @@ SAMPLE, ALIKE = 128, 8
 """Nodes tried first, and how many of them are of one kind: what fits on a part fits on all."""
 
 _NEVER = "no state of this fleet would let it run."
+NO_BOARD = 2**31
+"""A board costs more to make than the few questions that the sample leaves open."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _empty(offers: Iterable[Registered], policy: Policy) -> Snapshot:
     nodes = {offer.node: NodeState(Node(offer.node, offer)) for offer in offers}
     for state in nodes.values():
         state.recount(())
-    return Snapshot(policy=policy, nodes=nodes)
+    return Snapshot(policy=policy, nodes=nodes, board_from=NO_BOARD)
 
 
 def _sample(offers: list[Registered]) -> list[Registered]:
