@@ -151,6 +151,9 @@ class JobBody(Body):
     deadline: When | None = Field(None, description="RFC 3339: when it should have ended")
     min_replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] | None = None
     preemptible: StrictBool = True
+    accept_when_absent: StrictBool = Field(
+        False, description="accept it even if no node known or expected could ever run it"
+    )
 
     def spec(self) -> JobSpec:
         """The job as the domain knows it; Invalid names the field that is wrong."""
@@ -180,6 +183,7 @@ class JobBody(Body):
             deadline=None if self.deadline is None else _micro(self.deadline),
             min_replicas=self.min_replicas,
             preemptible=self.preemptible,
+            accept_when_absent=self.accept_when_absent,
         )
 
 

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from api.fleet import KnownFleet
 from domain.errors import Invalid, Unavailable
 from infra.pools import check
 from infra.recorder import ANSWER_SECONDS, RECONNECT_SECONDS
@@ -48,6 +49,7 @@ class Cell:
         self.space = Space(
             settings.database_folder, settings.database_reserve_bytes, self.connection
         )
+        self.fleet = KnownFleet(self.connection)
         self.views = Watch(settings.database_url, "views")
         self.logs = Watch(settings.database_url, "job_logs")
 

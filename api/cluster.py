@@ -20,10 +20,13 @@ from domain.access import Permission
 from domain.errors import NotFound
 from domain.node import node as nodes
 from domain.node.events import NodeEvent
-from domain.node.node import Node
+from domain.node.node import Node, pool_of
+from domain.policy.inventory import ExpectedNode, Mismatch, expected, mismatches, offer_of
+from domain.values.ids import NodeId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import to_text
 from infra.store import stream_of
+from projections import inventory as inventory_view
 from projections import nodes as node_view
 from projections import queue as queue_view
 from projections.nodes import Node as NodeFound
@@ -74,6 +77,9 @@ class NodeDevice(BaseModel):
 
 
 class NodeAnswer(BaseModel):
+    """A node. `cluster` is set where the inventory expects it; then `mismatches` say how its offer
+    differs from that, and one that never registered is `absent`."""
+
     id: str
     pool: str
     alive: bool
@@ -89,6 +95,9 @@ class NodeAnswer(BaseModel):
     rack: str
     agent_version: str
     jobs: list[str]
+    cluster: str = ""
+    absent: bool = False
+    mismatches: list[Mismatch] = []
 
 
 class NodeList(BaseModel):
@@ -161,8 +170,37 @@ def pools(caller: Reader) -> PoolList:
     )
 
 
-def _node(found: NodeFound, caller: Caller) -> NodeAnswer:
+Expected = dict[NodeId, tuple[str, ExpectedNode]]
+
+
+def _absent(cluster: str, node: ExpectedNode) -> NodeAnswer:
+    """A node that the inventory expects and that never registered."""
+    offer = offer_of(node)
+    nothing = shapes.amount(NOTHING)
+    return NodeAnswer(
+        id=node.id,
+        pool=pool_of(offer),
+        alive=False,
+        cordoned=False,
+        draining=False,
+        cordon_reason="",
+        capacity=shapes.amount(offer.capacity),
+        allocated=nothing,
+        free=nothing,
+        devices=[],
+        runners=[],
+        labels={},
+        rack="",
+        agent_version="",
+        jobs=[],
+        cluster=cluster,
+        absent=True,
+    )
+
+
+def _node(found: NodeFound, caller: Caller, wanted: Expected) -> NodeAnswer:
     """A node; job ids are shown to those who may see every project."""
+    cluster, expects = wanted.get(NodeId(found.row.id), ("", None))
     row, offer, everything = found.row, found.row.offer, caller.visible() is None
     free = _free(offer.capacity, found.allocated) if row.alive and not row.cordoned else NOTHING
     return NodeAnswer(
@@ -189,14 +227,21 @@ def _node(found: NodeFound, caller: Caller) -> NodeAnswer:
         rack=offer.location.rack,
         agent_version=offer.agent_version,
         jobs=sorted(set(found.seats.values())) if everything else [],
+        cluster=cluster,
+        mismatches=[] if expects is None else list(mismatches(expects, offer)),
     )
 
 
 @router.get("/nodes", response_model=NodeList)
 def all_nodes(caller: Reader) -> NodeList:
-    """Every node."""
+    """Every node, and those that the inventory expects."""
     with caller.cell.connection() as connection:
-        return NodeList(items=[_node(row, caller) for row in node_view.find(connection, caller.at)])
+        rows = node_view.find(connection, caller.at)
+        wanted = expected(inventory_view.get(connection, caller.at))
+    items = [_node(row, caller, wanted) for row in rows]
+    known = {item.id for item in items}
+    items += [_absent(*found) for name, found in wanted.items() if name not in known]
+    return NodeList(items=sorted(items, key=lambda item: item.id))
 
 
 @router.get("/nodes/{node}", response_model=NodeAnswer)
@@ -204,9 +249,12 @@ def one_node(node: str, caller: Reader) -> NodeAnswer:
     """One node."""
     with caller.cell.connection() as connection:
         row = node_view.get(connection, node, caller.at)
-    if row is None:
+        wanted = expected(inventory_view.get(connection, caller.at))
+    if row is not None:
+        return _node(row, caller, wanted)
+    if NodeId(node) not in wanted:
         raise NotFound("no_such_node", "there is no such node")
-    return _node(row, caller)
+    return _absent(*wanted[NodeId(node)])
 
 
 @router.post("/nodes/{node}/cordon", status_code=202, response_model=NodeChanged)

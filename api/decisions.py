@@ -151,7 +151,7 @@ async def _answer(dsn: str, kind: str, request: dict[str, Any]) -> StreamingResp
             *("-m", "processors.audit", kind),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=_environment(dsn),
+            env=environment(dsn),
             limit=1 << 26,
         )
     except BaseException:
@@ -164,14 +164,15 @@ async def _answer(dsn: str, kind: str, request: dict[str, Any]) -> StreamingResp
             raise Unavailable("audit_failed", "the audit ended without an answer")
         refused = json.loads(first).get("refusal")
         if refused:
-            raise _refusal(refused)
+            raise refusal_of(refused)
     except BaseException:
         await lines.aclose()
         raise
     return _Lines(first, lines)
 
 
-def _environment(dsn: str) -> dict[str, str]:
+def environment(dsn: str) -> dict[str, str]:
+    """What a process that computes is started with."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return {**os.environ, "COMPUTE_DATABASE_URL": dsn, "PYTHONPATH": paths}
 
@@ -193,7 +194,8 @@ async def _lines(
         _turn.release()  # without waiting for its end: whoever left may be cancelled here
 
 
-def _refusal(found: dict[str, str]) -> Refusal:
+def refusal_of(found: dict[str, str]) -> Refusal:
+    """The refusal that a process told."""
     kind = getattr(errors, found["kind"], Conflict)
     facts = {"field": found["field"]} if found["field"] else {}
     refusal: Refusal = kind(found["code"], found["detail"], **facts)

@@ -52,7 +52,19 @@ class Why(BaseModel):
     queue_position: int | None
     ahead: list[Ahead]
     ahead_total: int
+    waits: Waits
     history: list[Moment]
+
+
+class Waits(BaseModel):
+    """The wait ledger, microseconds by cause: all time the job stood neither placed nor ended.
+
+    What keeps it now, `cause` since `since`, is not in `by_cause` yet; with it they add up.
+    """
+
+    by_cause: dict[str, int]
+    cause: str | None
+    since: str | None
 
 
 class Checkpoint(BaseModel):
@@ -110,6 +122,11 @@ def why(job: str, caller: Reader) -> Why:
         queue_position=place,
         ahead=[Ahead(id=a.job, name=a.name, priority=a.priority) for a in shown],
         ahead_total=total,
+        waits=Waits(
+            by_cause=row.waits.sums,
+            cause=row.waits.cause or None,
+            since=to_text(row.waits.since) if row.waits.cause else None,
+        ),
         history=[
             Moment(
                 at=to_text(item.recorded_at),

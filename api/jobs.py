@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
@@ -40,6 +41,7 @@ Reader = Annotated[Caller, Depends(asks(Permission.READ_JOBS, in_project=True))]
 Submitter = Annotated[Caller, Depends(requires(Permission.SUBMIT_JOBS, in_project=True))]
 Controller = Annotated[Caller, Depends(requires(Permission.CONTROL_JOBS, in_project=True))]
 IdempotencyKey = Annotated[Key, Depends(idempotency_key)]
+Answer = TypeVar("Answer")
 
 
 class JobPage(BaseModel):
@@ -66,7 +68,8 @@ def _new_job(caller: Caller, spec: JobSpec, now: int) -> tuple[JobId, Sequence[E
     return job, jobs.submit(job, spec, caller.principal.name, now)
 
 
-def _check_project(caller: Caller, connection: Connection, project: str) -> None:
+def check_project(caller: Caller, connection: Connection, project: str) -> None:
+    """Go on only if the caller may do the route's thing in the project, and there is such one."""
     caller.within(project)
     if not project_view.find(connection, [project]):
         raise NotFound("no_such_project", "there is no such project")
@@ -77,9 +80,11 @@ def submit(body: JobBody, caller: Submitter, key: IdempotencyKey) -> Response:
     """Submit a job."""
     spec = body.spec()
     with caller.cell.connection() as connection:
-        _check_project(caller, connection, spec.project)
+        check_project(caller, connection, spec.project)
+        fleet = caller.cell.fleet.lately(connection)
     command = Command(caller, key, spec.project, 201)
     now = command.store.now()
+    caller.cell.fleet.admit(fleet, spec, now)
     job, events = _new_job(caller, spec, now)
     change = Change(stream_of("job", job), 0, events, command.meta)
     response = command.append([change], _new_row(change, now))
@@ -100,14 +105,16 @@ def _new_row(change: Change, now: int) -> dict[str, Any]:
 @router.post("/jobs:batch", status_code=201, response_model=Submitted)
 def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Response:
     """Submit up to 1,000 jobs, all or none."""
-    specs = [_spec(number, item) for number, item in enumerate(body.jobs)]
+    specs = [_in_batch(number, item.spec) for number, item in enumerate(body.jobs)]
     with caller.cell.connection() as connection:
         for project in {spec.project for spec in specs}:
-            _check_project(caller, connection, project)
+            check_project(caller, connection, project)
+        fleet = caller.cell.fleet.lately(connection)
     command = Command(caller, key, None, 201)
     now = command.store.now()
     changes, items = [], []
-    for spec in specs:
+    for number, spec in enumerate(specs):
+        _in_batch(number, partial(caller.cell.fleet.admit, fleet, spec, now))
         job, events = _new_job(caller, spec, now)
         command.project = spec.project
         changes.append(Change(stream_of("job", job), 0, events, command.meta))
@@ -115,13 +122,14 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
     return command.append(changes, {"items": items})
 
 
-def _spec(number: int, body: JobBody) -> JobSpec:
-    """The job at a place in a batch; what is wrong with it is named from there."""
+def _in_batch(number: int, check: Callable[[], Answer]) -> Answer:
+    """What is said about the job at a place in a batch; what is wrong is named from there."""
     try:
-        return body.spec()
+        return check()
     except Invalid as error:
         path = f"jobs.{number}.{error.facts.get('field', '')}".rstrip(".")
-        raise Invalid(error.code, f"{path}: {error.detail}", field=path) from None
+        facts = {**error.facts, "field": path}
+        raise Invalid(error.code, f"{path}: {error.detail}", **facts) from None
 
 
 @router.get("/jobs", response_model=JobPage)

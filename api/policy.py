@@ -174,19 +174,28 @@ def prices(caller: Reader) -> dict[str, Any] | None:
     """The price list in force; null before the first."""
     with caller.cell.connection() as connection:
         found = policy_view.get(connection, caller.at).prices
-    if found is None:
-        return None
-    return to_builtins(found) | {"gpus": {p.model: p.micro_per_hour for p in found.gpus}}  # type: ignore[no-any-return]  # a dict of builtins
+    return None if found is None else prices_body(found)
 
 
 @router.put("/policy/prices", status_code=202, response_model=Changed)
 def set_prices(body: PricesBody, caller: Setter, key: IdempotencyKey) -> Response:
     """Change what things cost from now on; the past keeps its prices."""
-    gpus = tuple(GpuPrice(model.upper(), micro) for model, micro in sorted(body.gpus.items()))
-    wanted = PriceList(body.currency, body.cpu_micro, body.memory_gib_micro, body.gpu_micro, gpus)
+    wanted = price_list(body)
     return Command(caller, key, None, 202).execute(
         STREAM, policies.evolve, Policy(), lambda p: policies.set_prices(p, wanted), _body
     )
+
+
+def prices_body(found: PriceList) -> dict[str, Any]:
+    """A price list as answered: GPU models by name."""
+    whole: dict[str, Any] = to_builtins(found)
+    return whole | {"gpus": {price.model: price.micro_per_hour for price in found.gpus}}
+
+
+def price_list(body: PricesBody) -> PriceList:
+    """The price list that was asked for."""
+    gpus = tuple(GpuPrice(model.upper(), micro) for model, micro in sorted(body.gpus.items()))
+    return PriceList(body.currency, body.cpu_micro, body.memory_gib_micro, body.gpu_micro, gpus)
 
 
 def _body(policy: Policy) -> dict[str, Any]:

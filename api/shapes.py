@@ -132,6 +132,7 @@ class Job(BaseModel):
     deadline: str | None = None
     min_replicas: int | None = None
     preemptible: bool = True
+    accept_when_absent: bool = False
 
 
 def _at(at: int | None) -> str | None:
@@ -189,6 +190,7 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         deadline=_at(spec.deadline),
         min_replicas=spec.min_replicas,
         preemptible=spec.preemptible,
+        accept_when_absent=spec.accept_when_absent,
     )
 
 

@@ -15,7 +15,7 @@ from api.when import When
 from domain.errors import Invalid
 from domain.values.quantity import GIB
 from domain.values.time import SECOND, from_datetime, to_text
-from projections import cost, usage
+from projections import cost, jobs, usage
 from projections.cost import Cost
 from projections.usage import GroupBy, Window
 
@@ -53,6 +53,20 @@ class CostAnswer(BaseModel):
     currency: str
     items: list[CostItem]
     total_micro: int
+
+
+class WaitsItem(BaseModel):
+    """A cause, how many jobs it kept, and their time together (microseconds)."""
+
+    cause: str
+    jobs: int
+    waited_us: int
+
+
+class WaitsAnswer(BaseModel):
+    until: str
+    items: list[WaitsItem]
+    total_us: int
 
 
 def _window(
@@ -120,6 +134,21 @@ def get_cost(
     with caller.cell.connection() as connection:
         found = cost.sums(connection, window, group_by, caller.at)
         return cost_answer(cost.currency(connection, caller.at), found)
+
+
+@router.get("/waits", response_model=WaitsAnswer)
+def get_waits(
+    caller: Reader,
+    project_id: Annotated[str | None, Query(max_length=63)] = None,
+    until: WindowEdge = None,
+) -> WaitsAnswer:
+    """What jobs waited for: the wait ledgers together, those that wait counted up to now."""
+    window = _window(caller, project_id, None, until)
+    with caller.cell.connection() as connection:
+        found = jobs.waited(connection, window.projects, window.until, caller.at)
+    items = [WaitsItem(cause=w.cause, jobs=w.jobs, waited_us=w.waited_us) for w in found]
+    total = sum(item.waited_us for item in items)
+    return WaitsAnswer(until=to_text(window.until), items=items, total_us=total)
 
 
 def cost_answer(currency: str, found: list[Cost]) -> CostAnswer:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-type_of_fact = str | int | float | bool | None | list[str]
+type_of_fact = str | int | float | bool | None | list[str] | dict[str, int]
 
 
 class Refusal(Exception):

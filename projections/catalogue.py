@@ -7,6 +7,7 @@ from typing import Any
 from projections import (
     checkpoints,
     cost,
+    inventory,
     jobs,
     nodes,
     policy,
@@ -33,4 +34,5 @@ VIEWS: tuple[View[Any], ...] = (
     tokens.VIEW,
     policy.VIEW,
     reservations.VIEW,
+    inventory.VIEW,
 )

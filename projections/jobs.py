@@ -16,6 +16,7 @@ from domain.job.events import JobEvent, StopCause
 from domain.job.job import Job, evolve, limit_at
 from domain.job.spec import JobSpec
 from domain.job.transitions import ENDED, Phase
+from domain.job.waits import Waits, after
 from domain.scheduling.reason import WaitReason
 from domain.values.ids import AllocationId, JobId
 from projections.view import Key, Reader, Row, View, kinds
@@ -51,6 +52,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
     preemptor: JobId | None
     grace_expired: bool
     waiting: WaitReason | None
+    waits: Waits
     spec: JobSpec
 
     @cached_property
@@ -116,6 +118,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         preemptor=state.preemptor,
         grace_expired=state.grace_expired,
         waiting=state.waiting,
+        waits=after(row.waits if row else Waits(), event, recorded.recorded_at),
         spec=state.spec,
     )
     new.__dict__["state"] = state  # known: need not be put together again
@@ -198,6 +201,34 @@ def _page(where: str, at: int | None) -> str:
     # Each part is cut to the page first: the rows that are so still are most jobs there ever were.
     parts = (f"(SELECT * FROM {part} p WHERE {where} {order})" for part in VIEW.parts(at))
     return f"SELECT v.*{_SPEC} FROM ({' UNION ALL '.join(parts)}) v {order}"
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What one cause kept jobs from: how many, and their time (microseconds)."""
+
+    cause: str
+    jobs: int
+    waited_us: int
+
+
+def waited(
+    connection: Reader, projects: Sequence[str] | None, until: int, at: int | None = None
+) -> list[Waited]:
+    """The wait ledgers of all jobs together, what lasts counted up to a time; the longest first."""
+    records = connection.execute(
+        "SELECT cause, count(*) AS jobs, sum(us)::bigint AS us FROM ("
+        " SELECT id, cause, sum(us) AS us FROM ("
+        "  SELECT id, project, each.key AS cause, each.value::bigint AS us"
+        f"  FROM {VIEW.at(at)} v, jsonb_each_text(v.waits->'sums') each"
+        "  UNION ALL SELECT id, project, waits->>'cause',"
+        "   greatest(0, %(until)s - (waits->>'since')::bigint)"
+        f"  FROM {VIEW.at(at)} w WHERE waits->>'cause' <> '') parts"
+        " WHERE %(all)s OR project = ANY(%(projects)s) GROUP BY id, cause) byjob"
+        " GROUP BY cause ORDER BY us DESC, cause".encode(),
+        {"all": projects is None, "projects": list(projects or ()), "until": until},
+    ).fetchall()
+    return [Waited(record["cause"], record["jobs"], record["us"]) for record in records]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Policy: the scheduler's settings and the prices in force."""
+"""Policy: the scheduler's settings, the sharing tree and the prices in force."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from domain.event import Recorded
@@ -12,7 +13,7 @@ from projections.view import Key, Reader, Row, View, kinds
 
 
 class PolicyRow(Row, frozen=True, kw_only=True):
-    """The cell's one policy."""
+    """The cell's one policy, without the inventory: that has a view of its own, being long."""
 
     cell: str
     state: Policy
@@ -24,7 +25,7 @@ def _touches(recorded: Recorded) -> Iterable[Key]:
 
 def _fold(row: PolicyRow | None, _key: Key, recorded: Recorded) -> PolicyRow:
     event: Any = recorded.event
-    state = evolve(row.state if row else Policy(), event)
+    state = replace(evolve(row.state if row else Policy(), event), inventory=())
     return PolicyRow(position=recorded.position, cell="cell", state=state)
 
 

@@ -112,3 +112,8 @@ def _thousandths(milli: int) -> str:
 def _utc(value: datetime) -> str:
     offset = value.utcoffset() or timedelta()
     return (value.replace(tzinfo=None) - offset).isoformat(timespec="seconds") + "Z"
+
+
+def span(us: int) -> str:
+    """A stretch of time in microseconds: to a tenth of a second while it is short."""
+    return f"{us / 1e6:.1f}s" if us < 10_000_000 else duration(us // 1_000_000)

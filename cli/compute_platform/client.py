@@ -17,7 +17,7 @@ from compute_platform.transport import segment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from compute_platform.shapes import Job, JsonObject, Node, Page, Pool, Queue, Why
+    from compute_platform.shapes import Job, JsonObject, Node, Outlook, Page, Pool, Queue, Why
     from compute_platform.transport import Query
 
 LIVE = (
@@ -101,6 +101,14 @@ class Client:
     def why(self, job: str) -> Why:
         """Why the job stands where it does, and its history."""
         return cast("Why", self.read(f"/jobs/{segment(job)}/why"))
+
+    def dry_run(self, spec: JsonObject) -> Outlook:
+        """What submitting this spec now would lead to; nothing is recorded."""
+        return cast("Outlook", self.write("POST", "/jobs:dry-run", spec))
+
+    def outlook(self, job: str) -> Outlook:
+        """How a waiting job stands now: who is ahead, when it may start, what would start it."""
+        return cast("Outlook", self.write("POST", f"/jobs/{segment(job)}/outlook", {}))
 
     def job_cost(self, job: str) -> JsonObject:
         """What the job cost so far."""

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 FINE = 0
 OTHER_END = 1  # `wait --for=X`: the job ended well, but never came to X
-DIFFERENT = 1  # `audit replay`: a decision did not come out again
+DIFFERENT = 1  # `audit replay`: a decision did not come out again; `policy diff`: it differs
 USAGE = 2
+WOULD_WAIT = 3  # `run --dry-run`
+CAN_NEVER_RUN = 4  # `run --dry-run`
 REFUSED = 65
 NOT_FOUND = 66
 UNAVAILABLE = 69
@@ -28,8 +30,10 @@ INTERRUPTED = 130
 
 TABLE = {
     FINE: "fine; for run and wait: the job succeeded",
-    OTHER_END: "wait --for: the job never came to that phase; audit replay: a difference",
+    OTHER_END: "wait --for: the job never came to that phase; audit replay, policy diff: a difference",
     USAGE: "wrong usage, or no address or token given",
+    WOULD_WAIT: "run --dry-run: it would wait",
+    CAN_NEVER_RUN: "run --dry-run: it can never run as it asks",
     REFUSED: "refused by the server (conflict, invalid field, quota)",
     NOT_FOUND: "no such thing, or not visible to you",
     UNAVAILABLE: "server out of reach or unavailable",

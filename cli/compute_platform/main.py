@@ -41,7 +41,7 @@ _SECTIONS: dict[str, Section] = {
         "events": (_AT + "events:events", "Show what happened, in log order."),
         "policy": (
             _AT + "policy:policy",
-            "Show and set the scheduler's policy, the sharing tree and the prices.",
+            "Show, set and compare the policy: scheduler, inventory, sharing tree, prices.",
         ),
     },
     "Projects and access": {

@@ -42,6 +42,34 @@ class Reason(TypedDict):
     excluded: list[Excluded]
 
 
+class Change(TypedDict):
+    """A change with which a job would start now."""
+
+    kind: str
+    text: str
+    to: JsonObject
+
+
+class Outlook(TypedDict):
+    """What a cycle now would do with a job."""
+
+    forecast: str
+    nodes: list[str]
+    reason: Reason | None
+    queue_position: int | None
+    queued: int | None
+    ahead: list[Ahead]
+    ahead_total: int | None
+    earliest_start: str | None
+    latest_start: str | None
+    changes: list[Change]
+    field: NotRequired[str | None]
+    fix: NotRequired[str | None]
+    asks: NotRequired[int]
+    deadline: NotRequired[str | None]
+    complete: NotRequired[bool]
+
+
 class Job(TypedDict):
     """A job as the API answers it; times are RFC 3339 in UTC."""
 
@@ -95,6 +123,14 @@ class Happened(TypedDict):
     text: str
 
 
+class Waits(TypedDict):
+    """Microseconds a job waited by cause, and the cause that lasts since a time."""
+
+    by_cause: dict[str, int]
+    cause: str | None
+    since: str | None
+
+
 class Why(TypedDict):
     """Why a job stands where it does."""
 
@@ -106,6 +142,7 @@ class Why(TypedDict):
     ahead: list[Ahead]
     ahead_total: int
     history: list[Happened]
+    waits: NotRequired[Waits]
 
 
 class QueueItem(TypedDict):
@@ -168,6 +205,9 @@ class Node(TypedDict):
     rack: str
     agent_version: str
     jobs: list[str]
+    cluster: NotRequired[str]
+    absent: NotRequired[bool]
+    mismatches: NotRequired[list[str]]
 
 
 class Rebuild(TypedDict):

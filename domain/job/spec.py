@@ -45,6 +45,7 @@ class JobSpec:
     moment (microseconds since the epoch) by which the job should have ended. `estimate_seconds`
     is how long it is expected to run, for planning only; without it the time limit is taken.
     `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
+    `accept_when_absent`: it was to be accepted even if no node known could ever run it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class JobSpec:
     deadline: int | None = None
     min_replicas: int | None = None
     preemptible: bool = True
+    accept_when_absent: bool = False
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)

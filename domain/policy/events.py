@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.event import Event
+from domain.policy.inventory import Cluster
 from domain.values.ids import ProjectId
 
 
@@ -163,5 +164,12 @@ class CohortsSet(Event, name="policy.cohorts_set.v1"):
     cohorts: tuple[Cohort, ...]
 
 
-PolicyEvent = SchedulerSet | PricesSet | CohortsSet
+@dataclass(frozen=True)
+class InventorySet(Event, name="policy.inventory_set.v1"):
+    """All nodes that are expected to be there."""
+
+    clusters: tuple[Cluster, ...]
+
+
+PolicyEvent = SchedulerSet | PricesSet | CohortsSet | InventorySet
 """Any event on the cell's policy stream."""

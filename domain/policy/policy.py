@@ -10,6 +10,7 @@ from domain.errors import Invalid
 from domain.policy import events as e
 from domain.policy.cohorts import check_tree
 from domain.policy.events import Cohort, Order, PolicyEvent, PriceList, SchedulerSettings
+from domain.policy.inventory import Cluster, check_inventory
 from domain.values.checks import between
 from domain.values.priority import MAX_PRIORITY
 from domain.values.time import YEAR_SECONDS
@@ -32,6 +33,7 @@ class Policy:
     scheduler: SchedulerSettings = SchedulerSettings()
     prices: PriceList | None = None
     cohorts: tuple[Cohort, ...] = ()
+    inventory: tuple[Cluster, ...] = ()
 
 
 def evolve(policy: Policy, event: PolicyEvent) -> Policy:
@@ -43,6 +45,8 @@ def evolve(policy: Policy, event: PolicyEvent) -> Policy:
             return replace(policy, version=policy.version + 1, prices=prices)
         case e.CohortsSet(cohorts=cohorts):
             return replace(policy, version=policy.version + 1, cohorts=cohorts)
+        case e.InventorySet(clusters=clusters):
+            return replace(policy, version=policy.version + 1, inventory=clusters)
         case _:
             assert_never(event)
 
@@ -85,6 +89,12 @@ def set_cohorts(policy: Policy, cohorts: tuple[Cohort, ...]) -> list[PolicyEvent
     """Change the sharing tree: shares, quotas, borrowing, budgets."""
     check_tree(cohorts)
     return [] if cohorts == policy.cohorts else [e.CohortsSet(cohorts)]
+
+
+def set_inventory(policy: Policy, clusters: tuple[Cluster, ...]) -> list[PolicyEvent]:
+    """Change which nodes are expected to be there."""
+    check_inventory(clusters)
+    return [] if clusters == policy.inventory else [e.InventorySet(clusters)]
 
 
 def set_prices(policy: Policy, prices: PriceList) -> list[PolicyEvent]:

@@ -95,11 +95,15 @@ class WaitReason:
 
     def text(self) -> str:
         """The reason in one English sentence, then the counts."""
-        counts = ", ".join(f"{x.nodes} {_CONSTRAINT_TEXT[x.constraint]}" for x in self.excluded)
         sentence = _CODE_TEXT[self.code].format(
             seats=self.seats, fitting=self.seats_fitting, blocker=self.blocker
         )
-        return f"{sentence} Of {self.nodes} nodes: {counts}." if counts else sentence
+        return f"{sentence} {self.counts()}".rstrip()
+
+    def counts(self) -> str:
+        """How many nodes each constraint excludes, as a sentence; nothing where none is."""
+        counts = ", ".join(f"{x.nodes} {_CONSTRAINT_TEXT[x.constraint]}" for x in self.excluded)
+        return f"Of {self.nodes} nodes: {counts}." if counts else ""
 
 
 _CODE_TEXT = {

@@ -25,12 +25,12 @@ from domain.reservation.events import ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
-from domain.scheduling.rooms import Rooms
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.ends import Ends
 from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
+from domain.scheduling.rooms import Rooms
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import HOUR

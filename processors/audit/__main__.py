@@ -1,4 +1,4 @@
-"""`python -m processors.audit replay|explain|whatif`: the request as JSON on stdin, lines out.
+"""`python -m processors.audit KIND`: the request as JSON on stdin, lines out.
 
 Each line of the answer is a JSON object: `{"progress": POSITION, "of": POSITION}` now and then,
 and at the end `{"result": ...}` or `{"refusal": {"kind", "code", "detail", "field"}}`. The API
@@ -18,12 +18,14 @@ from typing import Any
 import msgspec
 
 from domain.errors import Invalid, Refusal, Unavailable
+from domain.job.spec import JobSpec
 from infra.codec import UnknownEvent, to_builtins
 from infra.collector import unhindered
 from infra.settings import Settings
 from infra.snapshots import Snapshots
 from infra.store import Store
 from processors.audit.explain import explain
+from processors.audit.foresight import foresee, submit_dry
 from processors.audit.moments import Tell, position_of
 from processors.audit.replaying import replay
 from processors.audit.whatif import Wish, whatif
@@ -36,12 +38,16 @@ TELL_SECONDS = 0.5
 class Request:
     """What is asked: moments as positions or times, a job, a wish; each where it has a meaning.
 
+    `spec` is a job that `user` might submit.
+
     `first` and `last` are the positions that the moments turn out to mean.
     """
 
     begin: str | None = None
     end: str | None = None
     job: str = ""
+    spec: JobSpec | None = None
+    user: str = ""
     wish: Wish = Wish()
     use_kept: bool = False
     first: int = 0
@@ -63,10 +69,23 @@ def run_whatif(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any
     return whatif(store, kept, asked.first, asked.last, asked.wish, tell)
 
 
+def run_outlook(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
+    """Say how a waiting job stands, and what would let it start."""
+    return to_builtins(foresee(store, kept, asked.job, asked.last, tell))
+
+
+def run_dryrun(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
+    """Say what a submission would lead to."""
+    assert asked.spec is not None, "the API sends one"
+    return to_builtins(submit_dry(store, kept, asked.spec, asked.user, asked.last, tell))
+
+
 KINDS: dict[str, Callable[[Store, Snapshots, Request, Tell], Any]] = {
     "replay": run_replay,
     "explain": run_explain,
     "whatif": run_whatif,
+    "outlook": run_outlook,
+    "dryrun": run_dryrun,
 }
 
 

@@ -29,6 +29,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "POST /jobs": WRITERS,
     "GET /jobs": EVERYBODY,
     "POST /jobs:batch": WRITERS,
+    "POST /jobs:dry-run": WRITERS,
     "GET /jobs/{job}": MEMBERS,
     "PATCH /jobs/{job}": WRITERS,
     "POST /jobs/{job}/cancel": WRITERS,
@@ -37,6 +38,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "POST /jobs/{job}/requeue": WRITERS,
     "GET /jobs/{job}/events": MEMBERS,
     "GET /jobs/{job}/why": MEMBERS,
+    "POST /jobs/{job}/outlook": MEMBERS,
     "GET /jobs/{job}/checkpoints": MEMBERS,
     "GET /jobs/{job}/cost": MEMBERS,
     "GET /jobs/{job}/logs": MEMBERS,
@@ -55,6 +57,10 @@ CALLERS: dict[str, frozenset[str]] = {
     "PUT /projects/{project}/quota": ADMIN,
     "GET /usage": EVERYBODY,
     "GET /cost": EVERYBODY,
+    "GET /waits": EVERYBODY,
+    "GET /policy": READERS,
+    "PUT /policy": ADMIN,
+    "POST /policy:check": READERS,
     "GET /policy/scheduler": READERS,
     "PUT /policy/scheduler": ADMIN,
     "GET /policy/cohorts": READERS,
@@ -94,7 +100,9 @@ OPEN = {"GET /health"}
 IN_PROJECT = {
     route
     for route in CALLERS
-    if "{job}" in route or route in {"POST /jobs", "POST /jobs:batch", "GET /projects/{project}"}
+    if "{job}" in route
+    or route in {"POST /jobs", "POST /jobs:batch", "POST /jobs:dry-run"}
+    or route == "GET /projects/{project}"
 }
 """Routes on one project or job: there is none for whoever may not read it (404, not 403)."""
 
@@ -141,12 +149,15 @@ class Scene:
         bodies: dict[str, Any] = {
             "POST /jobs": job,
             "POST /jobs:batch": {"jobs": [job]},
+            "POST /jobs:dry-run": job,
             "PATCH /jobs/{job}": {"priority": 7},
             "POST /nodes/{node}/cordon": {"reason": "look"},
             "POST /nodes/{node}/drain": {"reason": "look"},
             "POST /projects": {"id": "made-in-passing"},
             "PUT /projects/{project}/members/{principal}": {"role": "viewer"},
             "PUT /projects/{project}/quota": {},
+            "PUT /policy": {},
+            "POST /policy:check": {},
             "PUT /policy/scheduler": {},
             "PUT /policy/cohorts": {"cohorts": []},
             "PUT /policy/prices": {"currency": "EUR", "gpu_hour": {}},
@@ -176,7 +187,7 @@ def scene(world: World) -> Scene:
     assert node.register().status_code == 200
     order = node.run(project, name="secret-job")
     assert node.send_log(order, 0, b"secret output\n").status_code == 200
-    world.submit(project, name="secret-waiting", resources={"gpu": 64})
+    world.submit(project, name="secret-waiting", resources={"gpu": 64}, accept_when_absent=True)
     world.schedule()
     reservation = {
         "name": "demo",
@@ -266,7 +277,7 @@ def test_an_outsider_reads_nothing_of_a_strange_project(scene: Scene, route: str
         assert secret not in answer.text
 
 
-@pytest.mark.parametrize("route", ["GET /jobs", "GET /usage", "GET /cost"])
+@pytest.mark.parametrize("route", ["GET /jobs", "GET /usage", "GET /cost", "GET /waits"])
 def test_asking_for_a_strange_project_by_name_finds_none(scene: Scene, route: str) -> None:
     path = route.removeprefix("GET ")
     for kind in ("outsider", "agent"):

@@ -61,7 +61,7 @@ class Past:
         known = (path for path in queries(self.world) if path not in WITHOUT)
         found = {}
         for path in known:
-            up_to = {"until": until} if path in ("/usage", "/cost") else {}
+            up_to = {"until": until} if path in ("/usage", "/cost", "/waits") else {}
             answer = self.world.admin.get(path.format(**names), **query, **up_to)
             found[path] = (answer.status_code, _comparable(path, answer.json()))
         return found
@@ -86,7 +86,7 @@ def test_what_was_said_is_said_again(world: World) -> None:
     node.register()
     past = Past(world, project, node.name)
     past.job = world.submit(project, priority=5)
-    other = world.submit(project, name="other", resources={"cpu": 4000})
+    other = world.submit(project, name="other", resources={"cpu": 4000}, accept_when_absent=True)
     past.note()
     prices = {"currency": "EUR", "cpu_micro": 10**12, "memory_gib_micro": 1, "gpu_micro": 5}
     assert world.admin.send("PUT", "/policy/prices", prices).status_code == 202
@@ -111,7 +111,11 @@ def test_what_was_said_is_said_again(world: World) -> None:
 
     assert len({repr(said) for *_, said in past.said}) == len(past.said), "each step shows"
     assert past.said[2][2]["/cost"][1]["total_micro"] > 0
-    of_a_time = ("/usage", "/cost")  # at its own position an allocation has not lasted yet
+    of_a_time = (
+        "/usage",
+        "/cost",
+        "/waits",
+    )  # at its own position an allocation has not lasted yet
     for position, at, said in past.said:
         assert past.ask(at, as_of=at) == said
         again = past.ask(at, as_of=position)

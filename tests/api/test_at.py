@@ -44,7 +44,7 @@ def test_each_command_shows_what_was_so_then(world: World, compute: Compute) -> 
     commands = [
         ["ps", "--all", "--mine"],
         ["job", job],
-        ["why", "of-the-past"],
+        ["why", "of-the-past", "--quick"],
         ["queue"],
         ["pools"],
         ["nodes"],

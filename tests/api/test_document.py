@@ -58,7 +58,7 @@ def test_answers_are_as_the_document_says(world: World, tmp_path: Path) -> None:
     node.register()
     project = world.project()
     order = node.run(project)
-    world.submit(project, resources={"gpu": 99})
+    world.submit(project, resources={"gpu": 99}, accept_when_absent=True)
     world.schedule()
     reservation = {
         "name": "demo",

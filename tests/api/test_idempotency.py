@@ -161,6 +161,7 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
             None,
         ),
         "PUT /projects/{project}/quota": (f"/projects/{project}/quota", {"gpu": 3}),
+        "PUT /policy": ("/policy", {"scheduler": {"scheduling_interval": 7}}),
         "PUT /policy/scheduler": ("/policy/scheduler", {"enable_preemption": False}),
         "PUT /policy/cohorts": ("/policy/cohorts", {"cohorts": [{"name": "lab"}]}),
         "PUT /policy/prices": (

@@ -76,7 +76,7 @@ def test_the_cell_is_as_it_is_said_to_be(new_world: MakeWorld) -> None:
     world = new_world()
     project, node = world.project(), Node(world)
     node.register()
-    world.submit(project, resources={"gpu": 64})
+    world.submit(project, resources={"gpu": 64}, accept_when_absent=True)
     world.schedule()
     check_problem(world.admin.get("/jobs/nobody"), 404, "no_such_job")
     world.connection.execute(

@@ -17,6 +17,7 @@ FIELDS = (
     "name", "project_id", "command", "docker_image", "resources", "checkpointing", "replicas",
     "priority", "env", "labels", "retry", "time_limit_seconds", "grace_seconds", "hold",
     "where", "estimate_seconds", "deadline", "min_replicas", "preemptible",
+    "accept_when_absent",
 )  # fmt: skip
 RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type", "storage", "network_mbps")
 

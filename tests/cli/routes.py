@@ -103,7 +103,28 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "gpus": {"A100": 2_500_000},
     },
 }
+_POLICY: dict[str, Any] = {
+    "scheduler": {
+        "primary_policy": "priority",
+        "scheduling_interval": 5,
+        "fair_share": {"window_hours": 168, "decay_factor": 0.5},
+    },
+    "clusters": {
+        "production": {
+            "nodes": [
+                {
+                    "id": "node-001",
+                    "gpus": 8,
+                    "gpu_type": "H100",
+                    "memory_gb": 512,
+                    "cpu_cores": 128,
+                }
+            ]
+        }
+    },
+}
 _COST = {"gpu_micro": 2_500_000, "cpu_micro": 10, "memory_micro": 0, "total_micro": 2_500_010}
+_AHEAD = {"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}
 _HISTORY = [
     {"at": SUBMITTED, "position": 1, "name": "job.submitted.v1", "text": "submitted by ada"},
     {"at": SUBMITTED, "position": 2, "name": "job.queued.v1", "text": "queued: submitted"},
@@ -120,6 +141,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
         case "POST", ["jobs:batch"]:
             jobs = [cell.submit(spec) for spec in body["jobs"]]
             return 201, {"items": [{"id": job["id"], "name": job["name"]} for job in jobs]}
+        case "POST", ["jobs:dry-run"]:
+            return 200, dict(cell.documents.get("dry_run", _outlook(body)))
         case _, ["jobs", job_id, *rest]:
             return _job(cell, method, job_id, rest, body)
         case "GET", ["queue"]:
@@ -136,6 +159,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return _views(cell, rest)
         case "POST", ["audit", kind]:
             return 200, cell.documents.get("audit", {"result": ANSWERS[kind]})
+        case _, ["policy" | "policy:check"]:
+            return _whole_policy(cell, method, body)
         case _, ["projects" | "tokens" | "policy", *_]:
             return _access(cell, method, path, body)
     return _small(path)
@@ -149,6 +174,12 @@ def _small(path: list[str]) -> Answer:
             amounts = {"gpu_seconds": 5400, "cpu_seconds": 7200, "memory_gib_seconds": 36}
             items = [{"key": "ml-research", "jobs": 3, **amounts}]
             return 200, {"since": SUBMITTED, "until": NOW, "items": items}
+        case ["waits"]:
+            waited = [
+                {"cause": "insufficient_gpu", "jobs": 2, "waited_us": 5_400_000_000},
+                {"cause": "not_examined", "jobs": 3, "waited_us": 1_500_000},
+            ]
+            return 200, {"until": NOW, "items": waited, "total_us": 5_401_500_000}
         case ["cost"]:
             items = [{"key": "ml-research", **_COST}]
             return 200, {"currency": "USD", "items": items, "total_micro": 2_500_010}
@@ -185,9 +216,35 @@ def _job(cell: Cell, method: str, job_id: str, rest: list[str], body: Any) -> An
             return 200, _why(cell.job(job_id))
         case "GET", ["events"]:
             return 200, {"items": [e for e in cell.events if e["stream"] == f"job/{job_id}"]}
+        case "POST", ["outlook"]:
+            if "outlook" in cell.documents:
+                raise Refused(503, "outlook_busy", "many such questions are asked")
+            return 200, _outlook({})
         case "POST", [command]:
             return 202, cell.control(job_id, command)
     raise Refused(404, "not_found", "Not Found")
+
+
+def _outlook(spec: dict[str, Any]) -> dict[str, Any]:
+    """Of a job that waits; one that asks for no GPU starts."""
+    starts = bool(spec) and "resources" not in spec
+    told = [{"kind": "fewer_gpus", "text": "ask for 1 GPU a seat", "to": {"gpu_milli": 1000}}]
+    return {
+        "position": 72,
+        "forecast": "starts_now" if starts else "would_wait",
+        "nodes": ["node-001"] if starts else [],
+        "reason": None if starts else SHORT_OF_GPUS,
+        "queue_position": 4,
+        "queued": 5,
+        "ahead": [] if starts else [{**_AHEAD, "project_id": "ml-research"}],
+        "ahead_total": 3,
+        "asks": 0,
+        "earliest_start": "2026-11-24T09:00:00Z",
+        "latest_start": "2026-11-24T11:30:00Z",
+        "deadline": None,
+        "changes": [] if starts else told,
+        "complete": True,
+    }
 
 
 def _why(job: dict[str, Any]) -> dict[str, Any]:
@@ -198,10 +255,13 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
         "summary": f"Waiting, place 4 in the queue. {SHORT_OF_GPUS['text']}" if waits else "Ended.",
         "reason": SHORT_OF_GPUS if waits else None,
         "queue_position": 4 if waits else None,
-        "ahead": [{"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}]
-        if waits
-        else [],
+        "ahead": [_AHEAD] if waits else [],
         "ahead_total": 3 if waits else 0,
+        "waits": {
+            "by_cause": {"held": 60_000_000, "not_examined": 250_000},
+            "cause": "insufficient_gpu" if waits else None,
+            "since": SUBMITTED if waits else None,
+        },
         "history": _HISTORY,
     }
 
@@ -277,6 +337,20 @@ def _reservation(cell: Cell, method: str, rest: list[str], query: Query, body: A
         case "DELETE", ["course"]:
             return 202, {"name": "course", "state": "cancelled"}
     raise Refused(404, "no_such_reservation", "there is no such reservation")
+
+
+def _whole_policy(cell: Cell, method: str, body: Any) -> Answer:
+    """The document in force is `_POLICY`; one with another section is refused by its field."""
+    if method == "GET":
+        return 200, dict(_POLICY)
+    unknown = [name for name in body if name not in _POLICY]
+    if unknown:
+        errors = [{"field": name, "detail": f"{name}: unknown field"} for name in unknown]
+        raise Refused(422, "invalid_request", "unknown field", errors=errors)
+    if method == "PUT":
+        cell.documents["policy"] = body
+        return 202, {"version": 3}
+    return 200, {name: {**_POLICY[name], **part} for name, part in body.items()}
 
 
 def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:

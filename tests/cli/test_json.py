@@ -52,7 +52,8 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["admin", "quarantine", "discard", "job/x", "17", "--reason", "x"],
         "consumers",
     ),
-    "policy show": (["policy", "show"], "grace_seconds"),
+    "policy show": (["policy", "show"], "scheduler"),
+    "policy diff": (["policy", "diff", "-f", "-"], "differences"),
     "policy set": (["policy", "set", "scheduler", "grace_seconds=5"], "version"),
     "projects": (["projects"], "items"),
     "projects list": (["projects", "list"], "items"),
@@ -97,6 +98,8 @@ def test_json(compute: Compute, cell: Cell, name: str) -> None:
     cell.add(name="done", **ended("succeeded", 0))
     words, member = CASES[name]
     spec = json.dumps({"name": "x", "project_id": "p", "command": ["true"]})
+    if name == "policy diff":
+        spec = json.dumps({"scheduler": {"scheduling_interval": 5}})
     result = (
         compute(*words, "--json", text=spec)
         if name != "run"

@@ -92,7 +92,9 @@ def test_a_job_from_submission_to_its_bill(compute: Run) -> None:
 
 
 def test_why_a_job_waits_and_how_it_is_controlled(compute: Run) -> None:
-    words = ["run", "-d", "--json", "--project", PROJECT, "--gpus", "3", "--", "true"]
+    words = ["run", "-d", "--json", "--project", PROJECT, "--gpus", "3"]
+    assert "no state of this fleet" in compute(*words, "--", "true", code=65).stderr
+    words += ["--accept-when-absent", "--", "true"]
     job = document(compute(*words))["id"]
     until(lambda: "No node" in (said := compute("why", job).stdout) or "nodes would" in said)
     assert document(compute("why", job, "--json"))["reason"]["code"] == "never_fits"
@@ -175,12 +177,62 @@ def test_operators_and_admins(compute: Run) -> None:
     assert document(compute("projects", "show", "second", "--json"))["quota"]["gpu"] == 1
     over = ["run", "-d", "--json", "--project", "second", "--gpus", "2", "--", "true"]
     waits = document(compute(*over))["id"]
-    until(lambda: "limit for gpu" in compute("why", waits).stdout)
+    until(lambda: "limit for gpu" in compute("why", waits, "--quick").stdout)
+    assert "raise the limits of project second to 2 GPUs" in compute("why", waits).stdout
     issued = document(compute("token", "create", "bob", "--role", "viewer", "--json"))
     compute("token", "revoke", issued["id"])
     compute("policy", "set", "scheduler", "grace_seconds=7")
-    assert document(compute("policy", "show", "--json"))["grace_seconds"] == 7
+    assert document(compute("policy", "show", "scheduler", "--json"))["grace_seconds"] == 7
     compute("cancel", waits)
+
+
+def test_a_dry_run_submits_nothing(compute: Run) -> None:
+    before = document(compute("ps", "--all", "--json"))
+    words = ["run", "--dry-run", "--project", PROJECT]
+    assert "would start now on one" in compute(*words, "--gpus", "2", "--", "true").stdout
+    assert "never run" in compute(*words, "--gpus", "3", "--", "true", code=4).stdout
+    words += ["--gpus", "3", "--accept-when-absent"]
+    assert "It would wait, place 1 of" in compute(*words, "--", "true", code=3).stdout
+    assert document(compute("ps", "--all", "--json")) == before
+
+
+POLICY = """\
+scheduler:
+  primary_policy: priority
+  secondary_policy: fair_share
+  enable_preemption: true
+  enable_backfill: true
+  enable_gang_scheduling: false
+  scheduling_interval: 5
+  fair_share: {window_hours: 168, decay_factor: 0.5}
+  preemption: {grace_period: 300, priority_threshold: 100, max_preemptions: 3}
+clusters:
+  production:
+    nodes:
+      - {id: node-001, gpus: 8, gpu_type: H100, memory_gb: 512, cpu_cores: 128}
+      - {id: one, gpus: 4, gpu_type: A100, memory_gb: 1, cpu_cores: 1}
+"""
+
+
+def test_the_policy_is_one_file(compute: Run, tmp_path: Path) -> None:
+    before, file = compute("policy", "show").stdout, tmp_path / "policy.yaml"
+    file.write_text(POLICY.replace("gpus: 8, ", ""))
+    assert f"{file}:13:9: clusters.production.nodes.0.gpus" in (
+        compute("policy", "set", "-f", str(file), code=65).stderr
+    )
+    assert compute("policy", "show").stdout == before, "nothing was applied"
+    file.write_text(POLICY)
+    told = compute("policy", "diff", "-f", str(file), code=1).stdout
+    assert "scheduler.scheduling_interval: 1 -> 5" in told
+    compute("policy", "set", "-f", str(file))
+    compute("policy", "diff", "-f", str(file))
+    shown = compute("policy", "show").stdout
+    compute("policy", "diff", "-f", "-", text=shown)
+    nodes = compute("nodes").stdout
+    assert "absent" in next(line for line in nodes.splitlines() if line.startswith("node-001"))
+    assert "not as expected: fewer gpus" in nodes
+    compute("policy", "set", "-f", "-", text=before)
+    assert compute("policy", "show").stdout == before
 
 
 def test_mistakes_are_told_with_their_exit_codes(compute: Run) -> None:

@@ -15,6 +15,7 @@ from domain.errors import Refusal
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.policy import policy as policies
 from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
+from domain.policy.inventory import Cluster, ExpectedNode
 from domain.project import project as projects
 from domain.reservation import reservation as reservations
 from domain.reservation.events import Terms
@@ -68,6 +69,7 @@ class People:
                 self._scheduler,
                 self._share,
                 self._reservation,
+                self._inventory,
             )
         )
         try:
@@ -106,6 +108,10 @@ class People:
         shares = self._random.randrange(1, 9)
         cohorts = (Cohort("lab", shares=shares), Cohort("ml", "lab", project=ProjectId("ml")))
         return self._decided(policies.set_cohorts(self._policy, cohorts))
+
+    def _inventory(self) -> Streamed:
+        nodes = (ExpectedNode(NodeId("n1"), 1000 * self._random.randrange(1, 9), 2**30),)
+        return self._decided(policies.set_inventory(self._policy, (Cluster("lab", nodes),)))
 
     def _decided(self, events: Sequence[PolicyEvent]) -> Streamed:
         for event in events:

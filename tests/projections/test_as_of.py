@@ -15,6 +15,7 @@ from processors.projector import Connection, connect
 from projections import (
     checkpoints,
     cost,
+    inventory,
     jobs,
     nodes,
     policy,
@@ -89,6 +90,8 @@ QUESTIONS: dict[str, Question] = {
     "job": lambda c, p, *_: [jobs.get(c, job, p) for job in JOBS],
     "jobs": lambda c, p, _, n: jobs.find(c, _which(n), None, 1 + n, p),
     "more jobs": lambda c, p, at, n: jobs.find(c, _which(n), (at - n * 10**6, "job-x"), 50, p),
+    "waited": lambda c, p, at, n: jobs.waited(c, [None, PROJECTS[:1]][n % 2], at + n, p),
+    "inventory": lambda c, p, *_: inventory.get(c, p),
     "nodes": lambda c, p, *_: nodes.find(c, p),
     "node": lambda c, p, *_: [nodes.get(c, node, p) for node in NODES],
     "pools": lambda c, p, *_: nodes.pools(c, p),

@@ -57,9 +57,15 @@ def pools(session: Session, as_json: bool) -> None:
 @at_option
 @click.option("--project", help="Only of this project.")
 @click.option("--why", is_flag=True, help="Only how many wait for each reason.")
+@click.option("--waits", is_flag=True, help="Only what all jobs, ended ones too, waited for.")
 @click.option("-n", "--limit", default=200, show_default=True, help="At most; 0 for all.")
-def queue(session: Session, as_json: bool, project: str | None, why: bool, limit: int) -> None:
+def queue(
+    session: Session, as_json: bool, project: str | None, why: bool, waits: bool, limit: int
+) -> None:
     """Show the queue in order, and why it waits."""
+    if waits:
+        _waits(session, as_json, project)
+        return
     found = session.client.queue(project, 1 if why and not as_json else limit or None)
     if as_json:
         write_json(found)
@@ -69,6 +75,27 @@ def queue(session: Session, as_json: bool, project: str | None, why: bool, limit
         if len(found["items"]) < found["total"]:
             say(f"the first {len(found['items'])} of {found['total']}; --limit 0 shows all")
     write_lines(_reasons(found))
+
+
+def _waits(session: Session, as_json: bool, project: str | None) -> None:
+    """The wait ledgers of all jobs together."""
+    found = session.client.read("/waits", {"project_id": project})
+    if as_json:
+        write_json(found)
+        return
+    total = found["total_us"]
+    rows = [
+        [
+            item["cause"],
+            str(item["jobs"]),
+            amounts.span(item["waited_us"]),
+            f"{100 * item['waited_us'] / max(1, total):.0f} %",
+        ]
+        for item in found["items"]
+    ]
+    names = ("JOBS", "TIME", "SHARE")
+    columns = [Column("WAITED FOR"), *(Column(name, right=True) for name in names)]
+    write_lines(table(columns, [*rows, ["all", "", amounts.span(total), ""]], None))
 
 
 def _waiting(items: list[QueueItem], now: datetime) -> list[str]:

@@ -252,16 +252,12 @@ def _project(name: str, reports: list[JsonObject]) -> list[list[str]]:
     return [
         row("jobs placed", lambda a: f"{a['placed']} of {a['submitted']} new"),
         row("still waiting", lambda a: str(a["unplaced"])),
-        row("mean wait", lambda a: _span(a["wait_us"] // max(1, a["waited"]))),
-        row("longest wait", lambda a: _span(a["longest_us"])),
+        row("mean wait", lambda a: amounts.span(a["wait_us"] // max(1, a["waited"]))),
+        row("longest wait", lambda a: amounts.span(a["longest_us"])),
         row("preemptions", lambda a: str(a["preempted"])),
         row("GPU hours", lambda a: f"{a['gpu_milli_us'] / 3.6e12:.2f}"),
         row("cost", lambda a: amounts.money(a["cost_micro"])),
     ]
-
-
-def _span(us: int) -> str:
-    return f"{us / 1e6:.1f}s" if us < 10_000_000 else amounts.duration(us // 1_000_000)
 
 
 def _share(part: JsonObject) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from compute_platform import amounts
-from compute_platform.session import Session, api_command, at_option, job_argument, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, job_argument, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from compute_platform.shapes import Job, Why
+    from compute_platform.shapes import Job, Outlook, Why
 
 
 @click.command()
@@ -38,20 +38,63 @@ def job(session: Session, as_json: bool, job: str) -> None:
 @click.command()
 @api_command
 @at_option
+@click.option("--quick", is_flag=True, help="Only what is recorded: plan nothing.")
 @job_argument
-def why(session: Session, as_json: bool, job: str) -> None:
+def why(session: Session, as_json: bool, quick: bool, job: str) -> None:
     """Say why a job waits, or what became of it.
 
-    In one sentence, then the nodes by what excludes them, the jobs ahead, and the history.
+    In one sentence, then the nodes by what excludes them, the jobs ahead, and the history. For a
+    job that waits, the scheduler also plans when it may start and the smallest changes that would
+    let it start now (not with --quick or --at).
     """
-    found = session.client.why(session.job(job))
+    job_id = session.job(job)
+    found = session.client.why(job_id)
+    waits = found["phase"] == "queued" and not quick and session.at is None
+    foreseen = _outlook(session, job_id) if waits else None
     if as_json:
-        write_json(found)
+        write_json(found if foreseen is None else {**found, "outlook": foreseen})
         return
     lines = [found["summary"]]
     lines += ["", *constraints(found)] if found.get("reason") else []
-    lines += ["", *ahead(found)] if found.get("ahead") else []
+    if foreseen is not None:
+        from compute_platform import foretell
+
+        lines += ["", *foretell.outlook(foreseen)]
+    elif found.get("ahead"):
+        lines += ["", *ahead(found)]
+    lines += waited(found, session.client.now)
     write_lines([*lines, "", *history(found)])
+
+
+def waited(why: Why, now: datetime) -> list[str]:
+    """For how long it waited, by what kept it; nothing if it never did."""
+    ledger = why.get("waits")
+    if ledger is None:
+        return []
+    sums = dict(ledger["by_cause"])
+    cause, since = ledger["cause"], amounts.instant(ledger["since"])
+    if cause and since is not None:
+        lasts = max(0, int((now - since).total_seconds() * 1_000_000))
+        sums[cause] = sums.get(cause, 0) + lasts
+    total = sum(sums.values())
+    if not total:
+        return []
+    ordered = sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = [[name, amounts.span(us), f"{100 * us / total:.0f} %"] for name, us in ordered if us]
+    columns = [Column("WAITED FOR"), Column("TIME", right=True), Column("SHARE", right=True)]
+    return ["", *table(columns, [*rows, ["all", amounts.span(total), ""]], None)]
+
+
+def _outlook(session: Session, job: str) -> Outlook | None:
+    """What is foreseen of a job, None where the server cannot tell now."""
+    from compute_platform.errors import Problem
+
+    try:
+        return session.client.outlook(job)
+    except Problem as error:
+        if error.code != "not_waiting":
+            say(f"what would let it start is not known now: {error.what}")
+        return None
 
 
 def fields(job: Job, why: Why, now: datetime) -> list[str]:

@@ -58,6 +58,8 @@ def show(session: Session, as_json: bool, node: str) -> None:
         ("pool", found["pool"]),
         ("state", state(found)),
         ("reason", found.get("cordon_reason") or ""),
+        ("cluster", found.get("cluster") or ""),
+        ("mismatch", _mismatch(found)),
         ("CPU", _free_of(found, "cpu_milli", amounts.cpu)),
         ("memory", _free_of(found, "memory_bytes", amounts.memory)),
         ("GPUs", _free_of(found, "gpu", str)),
@@ -104,6 +106,8 @@ def uncordon(session: Session, as_json: bool, node: str) -> None:
 
 def state(node: Node) -> str:
     """A node's state in a word."""
+    if node.get("absent"):
+        return "absent"
     if not node["alive"]:
         return "lost"
     if node.get("draining"):
@@ -132,8 +136,14 @@ def _row(node: Node) -> list[str]:
         _free_of(node, "memory_bytes", amounts.memory),
         str(len(node.get("jobs") or [])),
         ",".join(node.get("runners") or []),
-        node.get("cordon_reason") or "",
+        "; ".join(filter(None, [node.get("cordon_reason"), _mismatch(node)])),
     ]
+
+
+def _mismatch(node: Node) -> str:
+    """How the node differs from what the inventory says."""
+    found = ", ".join(text.replace("_", " ") for text in node.get("mismatches") or [])
+    return f"not as expected: {found}" if found else ""
 
 
 def _free_of(node: Any, quantity: str, text: Any) -> str:

@@ -17,15 +17,23 @@ ENVELOPE = ("version", "position")
 
 @click.group()
 def policy() -> None:
-    """Show and set the scheduler's policy, the sharing tree and the prices."""
+    """Show, set and compare the policy: scheduler, inventory, sharing tree, prices."""
 
 
 @policy.command()
 @api_command
 @at_option
-@click.argument("part", type=click.Choice(PARTS), default="scheduler")
-def show(session: Session, as_json: bool, part: str) -> None:
-    """Show the scheduler's policy, the sharing tree, or the prices (millionths an hour)."""
+@click.argument("part", type=click.Choice(PARTS), required=False)
+def show(session: Session, as_json: bool, part: str | None) -> None:
+    """Show the whole policy as YAML, or one part of it: prices are millionths an hour.
+
+    What is printed can be given to `compute policy set -f` again.
+    """
+    if part is None:
+        from compute_platform.commands import whole_policy
+
+        whole_policy.show(session, as_json)
+        return
     found = session.client.read(f"/policy/{part}")
     if as_json:
         write_json(found)
@@ -35,17 +43,30 @@ def show(session: Session, as_json: bool, part: str) -> None:
 
 @policy.command("set")
 @api_command
-@click.argument("part", type=click.Choice(PARTS))
+@click.argument("part", type=click.Choice(PARTS), required=False)
 @click.argument("settings", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("-f", "--file", "place", help="A whole policy in JSON or YAML; - is standard input.")
 def set_policy(
-    session: Session, as_json: bool, part: str, settings: tuple[str, ...], place: str | None
+    session: Session,
+    as_json: bool,
+    part: str | None,
+    settings: tuple[str, ...],
+    place: str | None,
 ) -> None:
-    """Set the scheduler's policy, the sharing tree or the prices.
+    """Set the whole policy from a YAML file, or one part of it.
 
-    Values are JSON: `compute policy set scheduler grace_seconds=60`.
-    What is not named stays as it is; a file replaces all.
+    `compute policy set -f FILE` has the sections scheduler, clusters, cohorts and prices: it is
+    checked whole and applied whole, and a section that is left out stays as it is. Of one part,
+    values are JSON: `compute policy set scheduler grace_seconds=60`. What is not named then stays
+    as it is; a file replaces the part.
     """
+    if part is None:
+        if settings or not place:
+            raise Misused("Name a part and NAME=VALUE pairs, or give a whole policy with --file.")
+        from compute_platform.commands import whole_policy
+
+        whole_policy.set_from(session, as_json, place)
+        return
     if bool(settings) == bool(place):
         raise Misused("Give NAME=VALUE pairs, or a file with --file.")
     if place:
@@ -60,6 +81,16 @@ def set_policy(
         write_json(answer)
     else:
         say(f"{part} policy set")
+
+
+@policy.command()
+@api_command
+@click.option("-f", "--file", "place", required=True, help="A policy in YAML; - is standard input.")
+def diff(session: Session, as_json: bool, place: str) -> None:
+    """Show what a file would change: exit code 0 if nothing, 1 if something."""
+    from compute_platform.commands import whole_policy
+
+    click.get_current_context().exit(whole_policy.diff(session, as_json, place))
 
 
 def _from_file(place: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from compute_platform import amounts
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json
+from compute_platform.session import Session, api_command, say, write_json, write_lines
 
 if TYPE_CHECKING:
     from compute_platform.shapes import JsonObject
@@ -47,14 +47,17 @@ if TYPE_CHECKING:
 @click.option("--together", type=click.Choice(["node", "rack", "spine"]), help="All seats in one.")
 @click.option("--exclusive", is_flag=True, help="No other job on its nodes.")
 @click.option("--no-preempt", is_flag=True, help="Never make room for others.")
+@click.option("--accept-when-absent", is_flag=True, help="Even if no node could ever run it yet.")
 @click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
 @click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
+@click.option("--dry-run", "dry", is_flag=True, help="Only say what would become of it.")
 @click.option("--idempotency-key", "key", help="The same key and options are the same job.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def run(
     session: Session,
     as_json: bool,
     stay: bool,
+    dry: bool,
     key: str | None,
     project: str | None,
     words: tuple[str, ...],
@@ -65,9 +68,15 @@ def run(
     Its output comes on stdout, its progress on stderr, and its exit code becomes this one's.
     With --json its output goes to stderr, and stdout carries the job's JSON at the end. Ctrl-C
     leaves the job running.
+
+    With --dry-run nothing is submitted: the scheduler plans with it, and the exit code says
+    whether it starts now (0), would wait (3) or can never run (4).
     """
     spec = job_spec(words, options)
     spec["project_id"] = project or default_project(session)
+    if dry:
+        _dry_run(session, as_json, spec)
+        return
     job = session.client.submit(spec, key or str(uuid4()))
     if not stay:
         write_json(job) if as_json else click.echo(job["id"])
@@ -77,6 +86,14 @@ def run(
     from compute_platform import attend
 
     click.get_current_context().exit(attend.until_end(session, job["id"], as_json))
+
+
+def _dry_run(session: Session, as_json: bool, spec: JsonObject) -> None:
+    from compute_platform import foretell
+
+    found = session.client.dry_run(spec)
+    write_json(found) if as_json else write_lines(foretell.dry_run(found))
+    click.get_current_context().exit(foretell.EXIT_CODES[found["forecast"]])
 
 
 def default_project(session: Session) -> str:
@@ -123,6 +140,7 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
         "deadline": options["deadline"],
         "min_replicas": options["min_replicas"],
         "preemptible": False if options["no_preempt"] else None,
+        "accept_when_absent": True if options["accept_when_absent"] else None,
     }
     return _given(spec)
 

@@ -1,0 +1,65 @@
+"""The wait ledger: the time a job stood neither placed nor ended, by what kept it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from domain.job import events as e
+from domain.job.events import JobEvent
+
+
+class Apart(StrEnum):
+    """What keeps a job beside the scheduler's reasons (`WaitCode`)."""
+
+    NOT_EXAMINED = "not_examined"  # in the queue, and the scheduler has not looked at it
+    HELD = "held"  # by its user
+    BACKOFF = "backoff"  # it failed and runs again later
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Microseconds by cause (a WaitCode or Apart), and the cause that lasts, empty if none does.
+
+    `sums` with the time from `since` on add up to the whole wait.
+    """
+
+    cause: str = ""
+    since: int = 0
+    sums: dict[str, int] = field(default_factory=dict)
+
+    def by(self, now: int) -> dict[str, int]:
+        """The sums with what lasts counted up to `now`, the longest first."""
+        found = self._with(now).sums
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def _with(self, now: int) -> Waits:
+        if not self.cause or now <= self.since:
+            return self
+        sums = {**self.sums, self.cause: self.sums.get(self.cause, 0) + now - self.since}
+        return Waits(self.cause, now, sums)
+
+    def turn(self, cause: str, at: int) -> Waits:
+        """Another cause from `at` on, or none."""
+        if cause == self.cause:
+            return self
+        return Waits(cause, at if cause else 0, self._with(at).sums)
+
+
+def after(waits: Waits, event: JobEvent, at: int) -> Waits:
+    """The ledger after an event of the job that was recorded at `at`."""
+    match event:
+        case e.Queued():
+            return waits.turn(Apart.NOT_EXAMINED, at)
+        case e.WaitExplained(reason=reason):
+            return waits.turn(reason.code, at)
+        case e.Held():
+            return waits.turn(Apart.HELD, at)
+        case e.RetryScheduled():
+            return waits.turn(Apart.BACKOFF, at)
+        case e.Suspended():
+            return waits.turn(Apart.SUSPENDED, at)
+        case e.Placed() | e.Cancelled() | e.Succeeded() | e.Failed() | e.TimedOut():
+            return waits.turn("", at)
+    return waits
