@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from api import (
     agents,
     audit,
+    budgets,
     cluster,
     decisions,
     history,
@@ -44,6 +45,7 @@ MODULES = (
     output,
     cluster,
     projects,
+    budgets,
     usage,
     policy,
     log,

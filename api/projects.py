@@ -142,7 +142,7 @@ def set_member(
 ) -> Response:
     """Give a principal a role in the project."""
     who = check_name("principal", principal)
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.set_member(state, who, body.role),
     )
@@ -151,7 +151,7 @@ def set_member(
 @router.delete("/projects/{project}/members/{principal}", status_code=202, response_model=Changed)
 def remove_member(project: str, principal: str, caller: Manager, key: IdempotencyKey) -> Response:
     """Take a principal's role in the project away."""
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.remove_member(state, principal),
     )
@@ -160,13 +160,14 @@ def remove_member(project: str, principal: str, caller: Manager, key: Idempotenc
 @router.put("/projects/{project}/quota", status_code=202, response_model=Changed)
 def set_quota(project: str, body: QuotaBody, caller: Manager, key: IdempotencyKey) -> Response:
     """Limit what the project may hold at one moment."""
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.set_quota(state, body.value()),
     )
 
 
-def _change(command: Command, decide: Callable[[Project], Sequence[Event]]) -> Response:
+def change(command: Command, decide: Callable[[Project], Sequence[Event]]) -> Response:
+    """Run a command on its project and wait until reads show it."""
     project = command.project
     assert project is not None
 

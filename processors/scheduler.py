@@ -8,6 +8,7 @@ from typing import Protocol
 
 import psycopg
 
+from domain.scheduling.budgets import next_turn
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
 from domain.scheduling.plan import MOST_WAITS, depends_on_time
@@ -104,11 +105,12 @@ class Scheduler:
 
     def _time_counts(self) -> bool:
         """Whether the time since the last plan alone may change what is decided."""
-        settings = self.snapshot.policy.scheduler
-        return (
-            len(self.snapshot.lines) > 0
-            and depends_on_time(settings)
-            and self._now() - self._planned >= settings.interval_seconds * SECOND
+        if not len(self.snapshot.lines):
+            return False
+        settings, now = self.snapshot.policy.scheduler, self._now()
+        turn = next_turn(self.snapshot.budgets, self._planned)
+        return (turn is not None and turn <= now) or (
+            depends_on_time(settings) and now - self._planned >= settings.interval_seconds * SECOND
         )
 
     def save(self, busy: bool = False) -> None:

@@ -51,6 +51,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
     preemptor: JobId | None
     grace_expired: bool
     waiting: WaitReason | None
+    stop_at: int | None
     spec: JobSpec
 
     @cached_property
@@ -74,6 +75,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
             self.preemptor,
             self.grace_expired,
             self.waiting,
+            self.stop_at,
         )
 
 
@@ -116,6 +118,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         preemptor=state.preemptor,
         grace_expired=state.grace_expired,
         waiting=state.waiting,
+        stop_at=state.stop_at,
         spec=state.spec,
     )
     new.__dict__["state"] = state  # known: need not be put together again

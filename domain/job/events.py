@@ -32,6 +32,7 @@ class StopCause(StrEnum):
     SUSPEND = "suspend"
     REQUEUE = "requeue"
     TIME_LIMIT = "time_limit"
+    BUDGET = "budget"  # what was reserved of its budget is used up
     SEAT_ENDED = "seat_ended"  # one seat of the gang failed or was lost: the others must end
     PRIORITY = "priority"  # preempted for a job of higher priority
     DRAIN = "drain"  # preempted because its node is drained
@@ -80,12 +81,16 @@ class WaitExplained(Event, name="job.wait_explained.v1"):
 
 @dataclass(frozen=True)
 class Placed(Event, name="job.placed.v1"):
-    """Given its whole gang: `seats` name node and devices, one per replica."""
+    """Given its whole gang: `seats` name node and devices, one per replica.
+
+    `stop_at` (microseconds) is when it is asked to end, where a budget has no more for it.
+    """
 
     attempt: int
     allocation: AllocationId
     seats: tuple[Seat, ...]
     reason: str
+    stop_at: int | None = None
 
 
 @dataclass(frozen=True)

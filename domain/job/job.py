@@ -40,6 +40,7 @@ class Job:
     preemptor: JobId | None = None
     grace_expired: bool = False
     waiting: WaitReason | None = None
+    stop_at: int | None = None
 
 
 def evolve(job: Job | None, event: JobEvent) -> Job:
@@ -66,7 +67,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
     match event:
         case e.Queued(since=since):
             return _unplaced(job, phase=phase, queued_since=since, due_at=None)
-        case e.Placed(attempt=attempt, allocation=allocation, seats=seats):
+        case e.Placed(attempt=attempt, allocation=allocation, seats=seats, stop_at=stop_at):
             return replace(
                 job,
                 phase=phase,
@@ -74,6 +75,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
                 allocation=allocation,
                 seats=seats,
                 waiting=None,
+                stop_at=stop_at,
             )
         case e.Started(at=at):
             return replace(job, phase=phase, started_at=at)
@@ -119,6 +121,7 @@ def _unplaced(job: Job, **changes: Any) -> Job:
         preemptor=None,
         grace_expired=False,
         waiting=None,
+        stop_at=None,
         **changes,
     )
 
@@ -156,14 +159,18 @@ def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
 
 
 def place(
-    job: Job, allocation: AllocationId, seats: tuple[Seat, ...], reason: str
+    job: Job,
+    allocation: AllocationId,
+    seats: tuple[Seat, ...],
+    reason: str,
+    stop_at: int | None = None,
 ) -> list[JobEvent]:
-    """Give the job its whole gang, or nothing."""
+    """Give the job its whole gang, or nothing; until `stop_at` (microseconds) at most."""
     _require(job, frozenset({Phase.QUEUED}), "place")
     least = job.spec.replicas if job.spec.min_replicas is None else job.spec.min_replicas
     if not least <= len(seats) <= job.spec.replicas:
         raise Conflict("gang_incomplete", want=job.spec.replicas, got=len(seats))
-    return [e.Placed(job.attempt + 1, allocation, seats, reason)]
+    return [e.Placed(job.attempt + 1, allocation, seats, reason, stop_at)]
 
 
 def start(job: Job, attempt: int, at: int) -> list[JobEvent]:
@@ -199,9 +206,21 @@ def expire_grace(job: Job, now: int) -> list[JobEvent]:
 
 
 def limit_at(job: Job) -> int | None:
-    """When the time limit of the running attempt ends; None once it was asked to stop."""
+    """When the attempt has to end: by its time limit once it runs, or by what its budget had.
+
+    None if nothing limits it, and once it was asked to stop.
+    """
+    if job.stop_cause is not None:
+        return None
+    own = _own_limit(job)
+    if own is None or job.stop_at is None:
+        return job.stop_at if own is None else own
+    return min(own, job.stop_at)
+
+
+def _own_limit(job: Job) -> int | None:
     limit = job.spec.time_limit_seconds
-    if limit is None or job.started_at is None or job.stop_cause is not None:
+    if limit is None or job.started_at is None:
         return None
     return job.started_at + limit * SECOND
 
@@ -211,7 +230,8 @@ def reach_limit(job: Job, now: int, deadline: int) -> list[JobEvent]:
     limit = limit_at(job)
     if limit is None or limit > now:
         raise Conflict("not_due", "the attempt has not reached its time limit")
-    return stop(job, StopCause.TIME_LIMIT, deadline)
+    by_budget = limit == job.stop_at and limit != _own_limit(job)
+    return stop(job, StopCause.BUDGET if by_budget else StopCause.TIME_LIMIT, deadline)
 
 
 def cancel(job: Job, deadline: int) -> list[JobEvent]:
@@ -293,7 +313,7 @@ def _consequence(
     match job.stop_cause:
         case StopCause.CANCEL:
             return e.Cancelled()
-        case StopCause.TIME_LIMIT:
+        case StopCause.TIME_LIMIT | StopCause.BUDGET:
             return e.TimedOut(attempt)
         case StopCause.SUSPEND:
             return e.Suspended()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.access import Role
 from domain.event import Event
+from domain.project.budget import Budget
 from domain.values.ids import ProjectId
 
 
@@ -42,5 +43,12 @@ class QuotaSet(Event, name="project.quota_set.v1"):
     quota: Quota
 
 
-ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet
+@dataclass(frozen=True)
+class BudgetsSet(Event, name="project.budgets_set.v1"):
+    """All budgets of the project; those set before hold no more."""
+
+    budgets: tuple[Budget, ...]
+
+
+ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet | BudgetsSet
 """Any event on a project's stream."""

@@ -8,6 +8,7 @@ from typing import assert_never
 from domain.access import PROJECT_ROLES, Role
 from domain.errors import Conflict, Invalid
 from domain.project import events as e
+from domain.project.budget import Budget, check_budgets
 from domain.project.events import ProjectEvent, Quota
 from domain.values.checks import between
 from domain.values.ids import ProjectId
@@ -22,6 +23,7 @@ class Project:
     description: str
     members: tuple[tuple[str, Role], ...] = ()
     quota: Quota = Quota()
+    budgets: tuple[Budget, ...] = ()
 
 
 def evolve(project: Project | None, event: ProjectEvent) -> Project:
@@ -37,6 +39,8 @@ def evolve(project: Project | None, event: ProjectEvent) -> Project:
             return replace(project, members=tuple(m for m in project.members if m[0] != principal))
         case e.QuotaSet(quota=quota):
             return replace(project, quota=quota)
+        case e.BudgetsSet(budgets=budgets):
+            return replace(project, budgets=budgets)
         case _:
             assert_never(event)
 
@@ -72,3 +76,9 @@ def set_quota(project: Project, quota: Quota) -> list[ProjectEvent]:
         if value is not None:
             between(f"quota.{field}", value, 0, LARGEST)
     return [] if quota == project.quota else [e.QuotaSet(quota)]
+
+
+def set_budgets(project: Project, budgets: tuple[Budget, ...]) -> list[ProjectEvent]:
+    """Limit what the project and its users may use within windows of time."""
+    check_budgets(budgets)
+    return [] if budgets == project.budgets else [e.BudgetsSet(budgets)]

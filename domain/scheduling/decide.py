@@ -9,6 +9,7 @@ from domain.event import Change, Event, Meta, StreamId, stream_of
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
+from domain.scheduling.budgets import stop_at
 from domain.scheduling.conclude import Conclusion, conclude, grace_of
 from domain.scheduling.events import Step
 from domain.scheduling.plan import Placement, Plan, plan
@@ -68,8 +69,11 @@ def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
         user=job.submitted_by,
         exclusive=job.spec.where.exclusive,
         labels=job.spec.labels,
+        terms=placement.terms,
     )
-    placed = jobs.place(job, allocation, placement.seats, snapshot.policy.scheduler.score)
+    terms, grace, score = placement.terms, grace_of(job, snapshot), snapshot.policy.scheduler.score
+    until = None if terms is None else stop_at(terms, grace)
+    placed = jobs.place(job, allocation, placement.seats, score, until)
     return [
         _of_allocation(snapshot, allocation, granted, job),
         _of_job(snapshot, job, placed),

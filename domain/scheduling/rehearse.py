@@ -29,6 +29,7 @@ from domain.job.transitions import PLACED
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
+from domain.scheduling.budgets import next_turn
 from domain.scheduling.conclude import grace_of
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
@@ -205,11 +206,17 @@ class _Rehearsal:
         self._look_again()
 
     def _look_again(self) -> None:
-        """Where time alone may change what is decided, the next turn is an interval away."""
+        """Where time alone may change what is decided, the next turn is an interval away, or comes
+        with the next window of a budget."""
         settings = self.snapshot.policy.scheduler
-        if self.woken <= self.now and len(self.snapshot.lines) > 0 and depends_on_time(settings):
-            self.woken = self.now + settings.interval_seconds * SECOND
-            self._at(self.woken, self._wake)
+        turns = [next_turn(self.snapshot.budgets, self.now)]
+        if depends_on_time(settings):
+            turns.append(self.now + settings.interval_seconds * SECOND)
+        turn = min((at for at in turns if at is not None), default=None)
+        if turn is None or not len(self.snapshot.lines) or self.now < self.woken <= turn:
+            return
+        self.woken = turn
+        self._at(turn, self._wake)
 
     def _wake(self) -> None:
         self.due = True
@@ -241,8 +248,9 @@ class _Rehearsal:
         if not found.all_started:
             self._at(self.now + run.started, lambda: self._start(name))
         limit = jobs.limit_at(job)
-        if limit is None and job.spec.time_limit_seconds is not None and not under_way:
-            limit = self.now + run.started + job.spec.time_limit_seconds * SECOND
+        if job.spec.time_limit_seconds is not None and not under_way:
+            own = self.now + run.started + job.spec.time_limit_seconds * SECOND
+            limit = own if limit is None else min(own, limit)
         ends = self.now + run.lasted
         if limit is not None and limit < ends:
             self._at(limit, lambda: self._limit(name))
@@ -284,7 +292,9 @@ class _Rehearsal:
         if job is None or job.phase not in PLACED or job.stop_cause is not None:
             return
         deadline = self.now + grace_of(job, self.snapshot) * SECOND
-        asked = jobs.stop(job, e.StopCause.TIME_LIMIT, deadline)
+        spent = job.stop_at is not None and job.stop_at <= self.now
+        cause = e.StopCause.BUDGET if spent else e.StopCause.TIME_LIMIT
+        asked = jobs.stop(job, cause, deadline)
         self._record(stream_of("job", job.id), asked, job.spec.project)
         self._leaves(job)
 

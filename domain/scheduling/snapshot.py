@@ -16,22 +16,22 @@ from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
 from domain.node.events import NodeEvent
-from domain.policy.events import PolicyEvent
+from domain.policy.events import PolicyEvent, PricesSet
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
-from domain.project.events import Quota, QuotaSet
+from domain.project.budget import Budget
+from domain.project.events import BudgetsSet, Quota, QuotaSet
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
+from domain.scheduling.spending import Spending, User
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import HOUR
 
 Label = tuple[str, tuple[str, str]]
 """A project and a label of its jobs."""
-User = tuple[str, str]
-"""A project and one of its users."""
 
 
 def _usage() -> Usage:
@@ -41,7 +41,7 @@ def _usage() -> Usage:
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
-FOLD = 1
+FOLD = 2
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
@@ -55,7 +55,7 @@ class Asked:
 
 @dataclass
 class Snapshot:
-    """Live jobs, allocations that hold something, nodes, policy and quotas.
+    """Live jobs, allocations that hold something, nodes, policy, quotas and budgets.
 
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
@@ -71,6 +71,8 @@ class Snapshot:
     allocations: dict[AllocationId, Allocation] = field(default_factory=dict)
     nodes: dict[NodeId, NodeState] = field(default_factory=dict)
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
+    budgets: dict[ProjectId, tuple[Budget, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -101,9 +103,17 @@ class Snapshot:
             share = self.policy.scheduler.fair_share
             half_life = half_life_us(share.window_seconds, share.decay_milli)
             self.usage.set_half_life(half_life, recorded.recorded_at)
+            if isinstance(event, PricesSet):
+                self.spending.reprice(event.prices, recorded.recorded_at)
             return True
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
+            return True
+        if isinstance(event, BudgetsSet):
+            project = ProjectId(recorded.stream.partition("/")[2])
+            self.budgets.pop(project, None)
+            if event.budgets:
+                self.budgets[project] = event.budgets
             return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
@@ -172,6 +182,10 @@ class Snapshot:
         total = grant.per_seat * len(grant.seats)
         used = self.used.get(key, NOTHING)
         self.used[key] = used + total if sign > 0 else used - total
+        if sign > 0:
+            self.spending.grant(project, grant, self.policy.prices, recorded.recorded_at)
+        else:
+            self.spending.release(grant.allocation, recorded.recorded_at)
         amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
         self.usage.change(key, amount, recorded.recorded_at)
         for pair in grant.labels:

@@ -53,6 +53,8 @@ CALLERS: dict[str, frozenset[str]] = {
     "PUT /projects/{project}/members/{principal}": ADMIN,
     "DELETE /projects/{project}/members/{principal}": ADMIN,
     "PUT /projects/{project}/quota": ADMIN,
+    "GET /projects/{project}/budgets": MEMBERS,
+    "PUT /projects/{project}/budgets": ADMIN,
     "GET /usage": EVERYBODY,
     "GET /cost": EVERYBODY,
     "GET /policy/scheduler": READERS,
@@ -87,10 +89,11 @@ CALLERS: dict[str, frozenset[str]] = {
 """Who gets through; written down here by hand, on purpose not computed from domain/access.py."""
 
 OPEN = {"GET /health"}
+_ONE_PROJECT = {"GET /projects/{project}", "GET /projects/{project}/budgets"}
 IN_PROJECT = {
     route
     for route in CALLERS
-    if "{job}" in route or route in {"POST /jobs", "POST /jobs:batch", "GET /projects/{project}"}
+    if "{job}" in route or route in {"POST /jobs", "POST /jobs:batch", *_ONE_PROJECT}
 }
 """Routes on one project or job: there is none for whoever may not read it (404, not 403)."""
 
@@ -142,6 +145,7 @@ class Scene:
             "POST /projects": {"id": "made-in-passing"},
             "PUT /projects/{project}/members/{principal}": {"role": "viewer"},
             "PUT /projects/{project}/quota": {},
+            "PUT /projects/{project}/budgets": {"budgets": []},
             "PUT /policy/scheduler": {},
             "PUT /policy/cohorts": {"cohorts": []},
             "PUT /policy/prices": {"currency": "EUR", "gpu_hour": {}},

@@ -59,6 +59,44 @@ _TOKEN = {
     "expires_at": NOW,
     "revoked_at": None,
 }
+_BUDGETS: dict[str, Any] = {
+    "currency": "USD",
+    "budgets": [
+        {
+            "per": "month",
+            "length": 1,
+            "user": None,
+            "gpu_seconds": 360_001,
+            "money_micro": 5_000_000,
+        },
+        {"per": "hours", "length": 24, "user": "*", "gpu_seconds": 7200, "money_micro": None},
+    ],
+    "items": [
+        {
+            "per": "month",
+            "length": 1,
+            "user": None,
+            "since": "2026-11-01T00:00:00.000000Z",
+            "until": "2026-12-01T00:00:00.000000Z",
+            "gpu_seconds": {"limit": 360_001, "used": 5400, "reserved": 1800, "left": 352_801},
+            "money_micro": {
+                "limit": 5_000_000,
+                "used": 2_500_010,
+                "reserved": 0,
+                "left": 2_499_990,
+            },
+        },
+        {
+            "per": "hours",
+            "length": 24,
+            "user": "ada",
+            "since": "2026-11-23T08:00:00.000000Z",
+            "until": "2026-11-24T09:00:00.000000Z",
+            "gpu_seconds": {"limit": 7200, "used": 0, "reserved": 7200, "left": 0},
+            "money_micro": None,
+        },
+    ],
+}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "scheduler": {"enable_preemption": True, "grace_seconds": 30, "interval_seconds": 1},
     "prices": {
@@ -234,6 +272,8 @@ def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
             return 200, {"items": [_PROJECT, *cell.documents.get("projects", {}).values()]}
         case "GET", ["projects", "ml-research"]:
             return 200, dict(_PROJECT)
+        case "GET", ["projects", "ml-research", "budgets"]:
+            return 200, _BUDGETS
         case "POST", ["projects"]:
             return 201, {"id": body["id"]}
         case "PUT" | "DELETE", ["projects", "ml-research", *rest]:

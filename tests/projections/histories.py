@@ -16,6 +16,7 @@ from domain.event import Event, Meta, Recorded, StreamId
 from domain.policy import policy as policies
 from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
 from domain.project import project as projects
+from domain.project.budget import Budget, Per
 from domain.token import token as tokens
 from domain.token.events import Issued
 from domain.values.ids import ProjectId, TokenId
@@ -44,7 +45,9 @@ class People:
         """The projects, which must be there before anything happens in them."""
         for name in PROJECTS:
             events = projects.create(None, name, "a project")
-            self._projects[name] = projects.evolve(None, events[0])
+            project = projects.evolve(None, events[0])
+            events += projects.set_budgets(project, (Budget(Per.MONTH, money_micro=10**9),))
+            self._projects[name] = projects.evolve(project, events[1])
             yield stream_of("project", name), [*events]
         yield stream_of("consumer", "of-old"), [self._discarded()]
 

@@ -1,4 +1,4 @@
-"""`compute projects`: projects, their members and quotas."""
+"""`compute projects`: projects, their members, quotas and budgets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from compute_platform import amounts
+from compute_platform.commands.budget import budget
 from compute_platform.errors import Misused
 from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
@@ -18,9 +19,12 @@ _LABELS = {"gpu": "GPUs", "cpu_milli": "CPU", "memory_bytes": "memory"}
 @api_command
 @at_option
 def projects(session: Session, as_json: bool) -> None:
-    """List and change projects, members, quotas."""
+    """List and change projects, members, quotas, budgets."""
     if click.get_current_context().invoked_subcommand is None:
         _list(session, as_json)
+
+
+projects.add_command(budget)
 
 
 @projects.command("list")
