@@ -17,6 +17,7 @@ from pydantic import (
     StrictStr,
 )
 
+from api.after import AfterList
 from api.when import When
 from api.where import WhereBody
 from domain.errors import Invalid
@@ -151,6 +152,7 @@ class JobBody(Body):
     deadline: When | None = Field(None, description="RFC 3339: when it should have ended")
     min_replicas: Annotated[StrictInt, Field(ge=1, le=MAX_REPLICAS)] | None = None
     preemptible: StrictBool = True
+    after: AfterList = []
 
     def spec(self) -> JobSpec:
         """The job as the domain knows it; Invalid names the field that is wrong."""
@@ -180,6 +182,7 @@ class JobBody(Body):
             deadline=None if self.deadline is None else _micro(self.deadline),
             min_replicas=self.min_replicas,
             preemptible=self.preemptible,
+            after=tuple(after.value() for after in self.after),
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api import shapes
+from api.after import ends_of
 from api.auth import Caller, requires
 from api.body import BatchBody, JobBody, PriorityBody
 from api.cell import Connection
@@ -35,6 +37,7 @@ from projections import projects as project_view
 from projections import queue as queue_view
 from projections.jobs import Filter, JobRow
 
+Made = TypeVar("Made")
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 Reader = Annotated[Caller, Depends(asks(Permission.READ_JOBS, in_project=True))]
 Submitter = Annotated[Caller, Depends(requires(Permission.SUBMIT_JOBS, in_project=True))]
@@ -62,8 +65,8 @@ def visible_job(caller: Caller, connection: Connection, job: str) -> JobRow:
 
 
 def _new_job(caller: Caller, spec: JobSpec, now: int) -> tuple[JobId, Sequence[Event]]:
-    job = JobId(fresh("job", now))
-    return job, jobs.submit(job, spec, caller.principal.name, now)
+    job, ended = JobId(fresh("job", now)), ends_of(caller.cell.store, spec)
+    return job, jobs.submit(job, spec, caller.principal.name, now, ended)
 
 
 def _check_project(caller: Caller, connection: Connection, project: str) -> None:
@@ -107,8 +110,8 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
     command = Command(caller, key, None, 201)
     now = command.store.now()
     changes, items = [], []
-    for spec in specs:
-        job, events = _new_job(caller, spec, now)
+    for number, spec in enumerate(specs):
+        job, events = _in_batch(number, partial(_new_job, caller, spec, now))
         command.project = spec.project
         changes.append(Change(stream_of("job", job), 0, events, command.meta))
         items.append({"id": job, "name": spec.name})
@@ -116,9 +119,14 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
 
 
 def _spec(number: int, body: JobBody) -> JobSpec:
-    """The job at a place in a batch; what is wrong with it is named from there."""
+    """The job at a place in a batch."""
+    return _in_batch(number, body.spec)
+
+
+def _in_batch(number: int, make: Callable[[], Made]) -> Made:
+    """What is wrong with a job of a batch is named from its place there."""
     try:
-        return body.spec()
+        return make()
     except Invalid as error:
         path = f"jobs.{number}.{error.facts.get('field', '')}".rstrip(".")
         raise Invalid(error.code, f"{path}: {error.detail}", field=path) from None

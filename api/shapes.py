@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.after import AfterBody
 from api.where import WhereBody, where
 from domain.event import Recorded
 from domain.scheduling.reason import WaitReason
@@ -50,6 +51,7 @@ class Reason(BaseModel):
     blocker: str
     excluded: list[ExcludedNodes]
     starts_at: str | None = None
+    frees_at: str | None = None
 
 
 def reason(found: WaitReason | None) -> Reason | None:
@@ -65,6 +67,7 @@ def reason(found: WaitReason | None) -> Reason | None:
         blocker=found.blocker,
         excluded=[ExcludedNodes(constraint=x.constraint, nodes=x.nodes) for x in found.excluded],
         starts_at=_at(found.starts_at),
+        frees_at=_at(found.frees_at),
     )
 
 
@@ -132,6 +135,7 @@ class Job(BaseModel):
     deadline: str | None = None
     min_replicas: int | None = None
     preemptible: bool = True
+    after: list[AfterBody] = []
 
 
 def _at(at: int | None) -> str | None:
@@ -189,6 +193,7 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         deadline=_at(spec.deadline),
         min_replicas=spec.min_replicas,
         preemptible=spec.preemptible,
+        after=[AfterBody(job=a.job, on=a.on) for a in spec.after],
     )
 
 

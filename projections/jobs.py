@@ -105,7 +105,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         preemptions=(row.preemptions if row else 0) + isinstance(event, e.PreemptionRequested),
         outcome=ended.outcome if ended else None,
         exit_code=ended.exit_code if ended else None,
-        detail=ended.detail if ended else "",
+        detail=_detail(event, ended),
         version=recorded.version,
         queued_since=state.queued_since,
         attempt=state.attempt,
@@ -123,6 +123,12 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
     )
     new.__dict__["state"] = state  # known: need not be put together again
     return new
+
+
+def _detail(event: JobEvent, ended: e.AttemptEnded | JobRow | None) -> str:
+    if isinstance(event, e.Cancelled) and event.dependency is not None:
+        return f"{event.dependency}, which it came after, did not succeed"
+    return ended.detail if ended else ""
 
 
 VIEW = View(
@@ -201,6 +207,17 @@ def _page(where: str, at: int | None) -> str:
     # Each part is cut to the page first: the rows that are so still are most jobs there ever were.
     parts = (f"(SELECT * FROM {part} p WHERE {where} {order})" for part in VIEW.parts(at))
     return f"SELECT v.*{_SPEC} FROM ({' UNION ALL '.join(parts)}) v {order}"
+
+
+def blocked(connection: Reader, projects: Sequence[str] | None, at: int | None = None) -> int:
+    """How many jobs wait outside of the queue for others to end."""
+    record = connection.execute(
+        f"SELECT count(*) AS jobs FROM {VIEW.at(at)} v WHERE ended_at IS NULL AND phase = %s"
+        " AND (%s OR project = ANY(%s))".encode(),
+        (Phase.BLOCKED, projects is None, list(projects or ())),
+    ).fetchone()
+    assert record is not None
+    return int(record["jobs"])
 
 
 @dataclass(frozen=True)

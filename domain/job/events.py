@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from domain.allocation.seat import Outcome, Seat
 from domain.event import Event
+from domain.job.after import End
 from domain.job.spec import JobSpec
 from domain.scheduling.reason import WaitReason
 from domain.values.ids import AllocationId, JobId
@@ -23,6 +24,14 @@ class QueuedCause(StrEnum):
     NODE_LOST = "node_lost"
     RESUMED = "resumed"
     REQUEUED = "requeued"
+    UNBLOCKED = "unblocked"  # the jobs it comes after have ended
+
+
+class CancelCause(StrEnum):
+    """Why a job was cancelled."""
+
+    ASKED = "asked"
+    DEPENDENCY = "dependency"  # a job it comes after did not end as it had to
 
 
 class StopCause(StrEnum):
@@ -40,9 +49,12 @@ class StopCause(StrEnum):
 
 @dataclass(frozen=True)
 class Submitted(Event, name="job.submitted.v1"):
+    """`ended` are those of the jobs it comes after that had ended by then."""
+
     job: JobId
     spec: JobSpec
     submitted_by: str
+    ended: tuple[End, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class Queued(Event, name="job.queued.v1"):
 @dataclass(frozen=True)
 class Held(Event, name="job.held.v1"):
     """Held by its user until released."""
+
+
+@dataclass(frozen=True)
+class Blocked(Event, name="job.blocked.v1"):
+    """Not in the queue until the jobs it comes after have ended."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,10 @@ class Failed(Event, name="job.failed.v1"):
 
 @dataclass(frozen=True)
 class Cancelled(Event, name="job.cancelled.v1"):
-    pass
+    """Ended without success; `dependency` is the job it was to come after, if that is why."""
+
+    cause: CancelCause = CancelCause.ASKED
+    dependency: JobId | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +206,7 @@ JobEvent = (
     | Reopened
     | Queued
     | Held
+    | Blocked
     | WaitExplained
     | Placed
     | Started

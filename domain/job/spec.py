@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from domain.errors import Invalid
+from domain.job.after import After, check_after
 from domain.job.where import ANYWHERE, Where
 from domain.values.checks import between
 from domain.values.ids import ProjectId
@@ -45,6 +46,7 @@ class JobSpec:
     moment (microseconds since the epoch) by which the job should have ended. `estimate_seconds`
     is how long it is expected to run, for planning only; without it the time limit is taken.
     `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
+    `after` are jobs of the project that have to end before it may start.
     """
 
     name: str
@@ -67,6 +69,7 @@ class JobSpec:
     deadline: int | None = None
     min_replicas: int | None = None
     preemptible: bool = True
+    after: tuple[After, ...] = ()
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
@@ -91,6 +94,7 @@ class JobSpec:
             between("min_replicas", self.min_replicas, 1, self.replicas)
         if self.deadline is not None:
             between("deadline", self.deadline, 0, LARGEST)
+        check_after(self.after)
         if not self.command or not self.command[0]:
             raise Invalid("no_command", "command: give at least one word", field="command")
         if sum(len(word.encode()) for word in self.command) > MAX_COMMAND_BYTES:

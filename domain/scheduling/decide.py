@@ -10,7 +10,7 @@ from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
 from domain.scheduling.budgets import stop_at
-from domain.scheduling.conclude import Conclusion, conclude, grace_of
+from domain.scheduling.conclude import Conclusion, conclude, grace_of, settle
 from domain.scheduling.events import Step
 from domain.scheduling.plan import Placement, Plan, plan
 from domain.scheduling.snapshot import Snapshot
@@ -25,7 +25,9 @@ Decision = list[Change]
 def decide(step: Step, snapshot: Snapshot, now: int) -> list[Decision]:
     """What the step decides at `now`: the same for the same snapshot, wherever it is computed."""
     if step is Step.CONCLUDE:
-        return [_conclusion(snapshot, found) for found in conclude(snapshot, now)]
+        concluded = [_conclusion(snapshot, found) for found in conclude(snapshot, now)]
+        settled = [[_of_job(snapshot, job, events)] for job, events in settle(snapshot, now)]
+        return concluded + settled
     return planned(snapshot, plan(snapshot, now), now)
 
 

@@ -31,6 +31,7 @@ class WaitCode(StrEnum):
     NODE_IN_USE = "node_in_use"  # it wants nodes for itself, and others run on them
     SCATTERED = "scattered"  # it fits, but its seats not all in one rack or spine
     GANGS_OFF = "gangs_off"  # the policy lets no job with more than one seat start
+    DEPENDENCY = "dependency"  # not in the queue: a job it comes after has not ended
     NO_TIME_LIMIT = "no_time_limit"  # under a budget, with nothing to say how long it may run
     RESERVED_WINDOW = "reserved_window"  # it would run into a reservation or maintenance
 
@@ -122,6 +123,7 @@ _CODE_TEXT = {
     WaitCode.GANG_TOO_LARGE: "Only {fitting} of its {seats} seats fit now; a gang starts whole.",
     WaitCode.PREEMPTING: "Room is being made: jobs that were asked to leave save their work.",
     WaitCode.OVER_QUOTA: "The limit for {blocker} is reached.",
+    WaitCode.DEPENDENCY: "It comes after {blocker}.",
     WaitCode.NO_TIME_LIMIT: "Its project has a budget: give the job a time limit or an estimate.",
     WaitCode.NOT_ELIGIBLE: "No node meets the job's conditions.",
     WaitCode.INSUFFICIENT_STORAGE: "Not enough local storage is free.",

@@ -25,7 +25,7 @@ from domain.event import Change, Event, Meta, Recorded, StreamId, stream_of
 from domain.job import events as e
 from domain.job import job as jobs
 from domain.job.job import Job
-from domain.job.transitions import PLACED
+from domain.job.transitions import PLACED, Phase
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
@@ -326,6 +326,8 @@ def _asked(job: Job, event: e.JobEvent, now: int, deadline: int) -> Sequence[e.J
     match event:
         case e.Queued(cause=e.QueuedCause.SUBMITTED):
             return [replace(event, since=now)]
+        case e.Blocked() if job.phase is not Phase.SUBMITTED:
+            return jobs.resume(job, now)
         case e.Queued(cause=e.QueuedCause.REQUEUED):
             return []  # its job.reopened is what asks for it
         case e.Queued():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from domain.allocation.allocation import Allocation
 from domain.allocation.events import Granted
 from domain.event import StreamId
+from domain.job.after import Condition
 from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.node.node import Node
@@ -71,6 +72,9 @@ class Saved:
     budgets: dict[ProjectId, tuple[Budget, ...]]
     spent: tuple[SavedSpent, ...]
     held: dict[AllocationId, Piece]
+    waits: dict[JobId, dict[JobId, Condition]]
+    failed: dict[JobId, JobId]
+    recent: tuple[tuple[JobId, int, bool], ...]
     half_life: int
     origin: int | None
     usage: tuple[SavedUsage, ...]
@@ -100,6 +104,9 @@ def pack(snapshot: Snapshot) -> Saved:
             for key, (hours, days) in snapshot.spending.ended.items()
         ),
         held=snapshot.spending.held,
+        waits=snapshot.dependents.waits,
+        failed=snapshot.dependents.failed,
+        recent=tuple((job, at, ok) for job, (at, ok) in snapshot.dependents.recent.items()),
         half_life=usage.half_life,
         origin=usage.origin,
         usage=tuple(
@@ -146,6 +153,14 @@ def unpack(kept: Saved) -> Snapshot:
         hours, days = snapshot.spending.rings_of(spent.project, spent.user)
         hours.whole, hours.rest = map(_amounts, spent.hours)
         days.whole, days.rest = map(_amounts, spent.days)
+    dependents = snapshot.dependents
+    dependents.failed = kept.failed
+    dependents.recent = {job: (at, ok) for job, at, ok in kept.recent}
+    for waiter, waits in kept.waits.items():
+        for dependency, on in waits.items():
+            dependents.add(waiter, dependency, on)
+    for job in kept.jobs.values():
+        dependents.look(job)
     for near in kept.near:
         nodes = snapshot.near.setdefault((near.project, near.label), Counter())
         nodes[near.node] = near.seats

@@ -22,7 +22,7 @@ TOLD = (
     e.Submitted | e.PriorityChanged | NodeEvent | PricesSet | SchedulerSet | QuotaSet | BudgetsSet
 )
 """Events of others that are told again as they are."""
-ASKED = e.Held | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
+ASKED = e.Held | e.Blocked | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
 """Events of people that are asked for again, and happen as the job's state then allows."""
 
 

@@ -22,6 +22,7 @@ from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, Quota, QuotaSet
 from domain.scheduling.decay import Usage, half_life_us
+from domain.scheduling.dependents import Dependents
 from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
@@ -73,6 +74,7 @@ class Snapshot:
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
     budgets: dict[ProjectId, tuple[Budget, ...]] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
+    dependents: Dependents = field(default_factory=Dependents)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -133,6 +135,7 @@ class Snapshot:
             self.lines.put(job)
         else:
             self.lines.remove(job_id)
+        self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
             self.versions.pop(stream, None)

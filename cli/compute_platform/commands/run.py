@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 @click.option("--together", type=click.Choice(["node", "rack", "spine"]), help="All seats in one.")
 @click.option("--exclusive", is_flag=True, help="No other job on its nodes.")
 @click.option("--no-preempt", is_flag=True, help="Never make room for others.")
+@click.option("--after", multiple=True, metavar="JOB", help="Start once it succeeded (repeatable).")
+@click.option("--after-any", multiple=True, metavar="JOB", help="Start once it ended (repeatable).")
 @click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
 @click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
 @click.option("--idempotency-key", "key", help="The same key and options are the same job.")
@@ -68,6 +70,8 @@ def run(
     """
     spec = job_spec(words, options)
     spec["project_id"] = project or default_project(session)
+    if after := _after(session, options):
+        spec["after"] = after
     job = session.client.submit(spec, key or str(uuid4()))
     if not stay:
         write_json(job) if as_json else click.echo(job["id"])
@@ -125,6 +129,16 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
         "preemptible": False if options["no_preempt"] else None,
     }
     return _given(spec)
+
+
+def _after(session: Session, options: dict[str, Any]) -> list[JsonObject]:
+    from compute_platform.resolve import job_id
+
+    return [
+        {"job": job_id(session.client, text), "on": on}
+        for option, on in (("after", "ok"), ("after_any", "any"))
+        for text in options[option]
+    ]
 
 
 def _where(options: dict[str, Any]) -> JsonObject:

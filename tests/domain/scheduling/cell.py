@@ -20,7 +20,7 @@ from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
 from domain.scheduling.budgets import stop_at
-from domain.scheduling.conclude import conclude, grace_of
+from domain.scheduling.conclude import conclude, grace_of, settle
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
@@ -158,7 +158,9 @@ class Cell:
 
     def conclude(self) -> None:
         """Record what follows from the facts, until nothing more does."""
-        while found := conclude(self.snapshot, self.now):
+        while (found := conclude(self.snapshot, self.now)) or self.snapshot.dependents.ready:
+            for job, events in settle(self.snapshot, self.now):
+                self.record(f"job/{job.id}", events, job.spec.project)
             for one in found:
                 project = one.job.spec.project
                 self.record(f"allocation/{one.allocation.id}", one.allocation_events, project)
