@@ -23,6 +23,7 @@ from domain.project import project as projects
 from domain.project.events import Quota
 from domain.project.project import Project
 from domain.values.ids import ProjectId, check_name
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import gibibytes, milli
 from domain.values.resources import NOTHING
 from infra.store import stream_of
@@ -59,6 +60,12 @@ class QuotaBody(Body):
         )
 
 
+class InheritanceBody(Body):
+    """The highest priority that jobs inherit from those that wait for them; 0 is none."""
+
+    max_priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)]
+
+
 class QuotaAnswer(BaseModel):
     gpu: int | None
     cpu_milli: int | None
@@ -71,6 +78,7 @@ class ProjectAnswer(BaseModel):
     members: dict[str, str]
     quota: QuotaAnswer
     used: shapes.Amount
+    max_inherited_priority: int
 
 
 class ProjectList(BaseModel):
@@ -98,6 +106,7 @@ def _answer(caller: Caller, rows: list[ProjectRow]) -> list[ProjectAnswer]:
                     gpu=gpu, cpu_milli=limits.cpu_milli, memory_bytes=limits.memory_bytes
                 ),
                 used=shapes.amount(held.used if held else NOTHING),
+                max_inherited_priority=row.state.max_inherited_priority,
             )
         )
     return answers
@@ -163,6 +172,17 @@ def set_quota(project: str, body: QuotaBody, caller: Manager, key: IdempotencyKe
     return change(
         Command(caller, key, project, 202),
         lambda state: projects.set_quota(state, body.value()),
+    )
+
+
+@router.put("/projects/{project}/inheritance", status_code=202, response_model=Changed)
+def set_inheritance(
+    project: str, body: InheritanceBody, caller: Manager, key: IdempotencyKey
+) -> Response:
+    """Let jobs stand in the queue for those of the project that wait for them, up to a priority."""
+    return change(
+        Command(caller, key, project, 202),
+        lambda state: projects.set_inheritance(state, body.max_priority),
     )
 
 

@@ -42,6 +42,7 @@ class Granted(Event, name="allocation.granted.v1"):
     exclusive: bool = False  # nothing else runs on its nodes
     labels: tuple[tuple[str, str], ...] = ()  # of the job: others stay near to or away from it
     terms: Terms | None = None  # where a budget is charged
+    payer: str = ""  # whose fair share it counts for: who it was placed for, if not its user
 
 
 @dataclass(frozen=True)

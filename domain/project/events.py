@@ -50,5 +50,12 @@ class BudgetsSet(Event, name="project.budgets_set.v1"):
     budgets: tuple[Budget, ...]
 
 
-ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet | BudgetsSet
+@dataclass(frozen=True)
+class InheritanceSet(Event, name="project.inheritance_set.v1"):
+    """The highest priority that jobs of the project inherit from those that wait for them."""
+
+    max_priority: int
+
+
+ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet | BudgetsSet | InheritanceSet
 """Any event on a project's stream."""

@@ -12,6 +12,7 @@ from domain.project.budget import Budget, check_budgets
 from domain.project.events import ProjectEvent, Quota
 from domain.values.checks import between
 from domain.values.ids import ProjectId
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST
 
 
@@ -24,6 +25,7 @@ class Project:
     members: tuple[tuple[str, Role], ...] = ()
     quota: Quota = Quota()
     budgets: tuple[Budget, ...] = ()
+    max_inherited_priority: int = 0
 
 
 def evolve(project: Project | None, event: ProjectEvent) -> Project:
@@ -41,6 +43,8 @@ def evolve(project: Project | None, event: ProjectEvent) -> Project:
             return replace(project, quota=quota)
         case e.BudgetsSet(budgets=budgets):
             return replace(project, budgets=budgets)
+        case e.InheritanceSet(max_priority=most):
+            return replace(project, max_inherited_priority=most)
         case _:
             assert_never(event)
 
@@ -82,3 +86,10 @@ def set_budgets(project: Project, budgets: tuple[Budget, ...]) -> list[ProjectEv
     """Limit what the project and its users may use within windows of time."""
     check_budgets(budgets)
     return [] if budgets == project.budgets else [e.BudgetsSet(budgets)]
+
+
+def set_inheritance(project: Project, max_priority: int) -> list[ProjectEvent]:
+    """Limit the priority that jobs inherit from those that wait for them; 0 is none."""
+    between("max_priority", max_priority, 0, MAX_PRIORITY)
+    known = max_priority == project.max_inherited_priority
+    return [] if known else [e.InheritanceSet(max_priority)]

@@ -57,7 +57,7 @@ def _conclusion(snapshot: Snapshot, found: Conclusion) -> Decision:
 
 def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
     job = snapshot.jobs[placement.job]
-    attempt = job.attempt + 1
+    attempt, payer = job.attempt + 1, snapshot.inheritance.of(job).user
     allocation = AllocationId(f"alloc-{job.id.removeprefix('job-')}-{attempt}")
     boots = tuple(snapshot.nodes[seat.node].node.offer.boot for seat in placement.seats)
     granted = allocations.grant(
@@ -72,6 +72,7 @@ def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
         exclusive=job.spec.where.exclusive,
         labels=job.spec.labels,
         terms=placement.terms,
+        payer="" if payer == job.submitted_by else payer,
     )
     terms, grace, score = placement.terms, grace_of(job, snapshot), snapshot.policy.scheduler.score
     until = None if terms is None else stop_at(terms, grace)

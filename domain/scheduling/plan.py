@@ -229,7 +229,7 @@ class _Cycle:
 
     def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> Terms | None:
         held = job.spec.resources * len(found.seats)
-        self.ranks.charge(job.spec.project, job.submitted_by, held)
+        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
         self.horizon.take(found, demand, end)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
 

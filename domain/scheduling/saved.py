@@ -75,6 +75,7 @@ class Saved:
     waits: dict[JobId, dict[JobId, Condition]]
     failed: dict[JobId, JobId]
     recent: tuple[tuple[JobId, int, bool], ...]
+    most: dict[ProjectId, int]
     half_life: int
     origin: int | None
     usage: tuple[SavedUsage, ...]
@@ -107,6 +108,7 @@ def pack(snapshot: Snapshot) -> Saved:
         waits=snapshot.dependents.waits,
         failed=snapshot.dependents.failed,
         recent=tuple((job, at, ok) for job, (at, ok) in snapshot.dependents.recent.items()),
+        most=snapshot.inheritance.most,
         half_life=usage.half_life,
         origin=usage.origin,
         usage=tuple(
@@ -161,12 +163,14 @@ def unpack(kept: Saved) -> Snapshot:
             dependents.add(waiter, dependency, on)
     for job in kept.jobs.values():
         dependents.look(job)
+    snapshot.inheritance.most = kept.most
+    snapshot.inheritance.update(sorted(kept.waits), kept.jobs, dependents)
     for near in kept.near:
         nodes = snapshot.near.setdefault((near.project, near.label), Counter())
         nodes[near.node] = near.seats
     for job in sorted(kept.jobs.values(), key=lambda job: (job.queued_since, job.id)):
         if job.phase is Phase.QUEUED:
-            snapshot.lines.put(job)
+            snapshot.lines.put(job, snapshot.inheritance.of(job))
     held: dict[NodeId, set[AllocationId]] = {name: set() for name in kept.nodes}
     for allocation in kept.allocations.values():
         for seat in allocation.seats:

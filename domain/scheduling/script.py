@@ -13,13 +13,20 @@ from domain.job import events as e
 from domain.job.spec import JobSpec
 from domain.node.events import NodeEvent
 from domain.policy.events import PricesSet, SchedulerSet
-from domain.project.events import BudgetsSet, QuotaSet
+from domain.project.events import BudgetsSet, InheritanceSet, QuotaSet
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId
 
 TOLD = (
-    e.Submitted | e.PriorityChanged | NodeEvent | PricesSet | SchedulerSet | QuotaSet | BudgetsSet
+    e.Submitted
+    | e.PriorityChanged
+    | NodeEvent
+    | PricesSet
+    | SchedulerSet
+    | QuotaSet
+    | BudgetsSet
+    | InheritanceSet
 )
 """Events of others that are told again as they are."""
 ASKED = e.Held | e.Blocked | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened

@@ -20,10 +20,11 @@ from domain.policy.events import PolicyEvent, PricesSet
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
-from domain.project.events import BudgetsSet, Quota, QuotaSet
+from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.dependents import Dependents
 from domain.scheduling.events import Decided
+from domain.scheduling.inherit import Inheritance
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.spending import Spending, User
@@ -75,6 +76,7 @@ class Snapshot:
     budgets: dict[ProjectId, tuple[Budget, ...]] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
     dependents: Dependents = field(default_factory=Dependents)
+    inheritance: Inheritance = field(default_factory=Inheritance)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -117,6 +119,11 @@ class Snapshot:
             if event.budgets:
                 self.budgets[project] = event.budgets
             return True
+        if isinstance(event, InheritanceSet):
+            project = ProjectId(recorded.stream.partition("/")[2])
+            self.inheritance.most[project] = event.max_priority
+            self._stand(sorted(self.inheritance.claims))
+            return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
         if isinstance(event, Decided):
@@ -131,10 +138,7 @@ class Snapshot:
             self.touched.add(job.allocation)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
-        if job.phase is Phase.QUEUED:
-            self.lines.put(job)
-        else:
-            self.lines.remove(job_id)
+        waiters = {*self.dependents.waiters.get(job_id, ())}
         self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
@@ -143,7 +147,20 @@ class Snapshot:
             self.asked.pop(job_id, None)
         else:
             self.jobs[job_id] = job
+        if job.phase is not Phase.QUEUED:
+            self.lines.remove(job_id)
+        waiters |= self.dependents.waiters.get(job_id, set())
+        self._stand([*sorted(waiters), job_id])
+        if job.phase is Phase.QUEUED:
+            self.lines.put(job, self.inheritance.of(job))
         return True
+
+    def _stand(self, changed: list[JobId]) -> None:
+        """Jobs changed: those for which others stand elsewhere now change lines."""
+        for name in sorted(self.inheritance.update(changed, self.jobs, self.dependents)):
+            job = self.jobs[name]
+            if job.phase is Phase.QUEUED and name in self.lines.of_job:
+                self.lines.put(job, self.inheritance.of(job))
 
     def _count_preemption(self, job: Job, event: PreemptionRequested, at: int) -> None:
         asked = self.asked.setdefault(job.id, Asked())
@@ -190,7 +207,10 @@ class Snapshot:
         else:
             self.spending.release(grant.allocation, recorded.recorded_at)
         amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
-        self.usage.change(key, amount, recorded.recorded_at)
+        payer = (project, grant.payer or grant.user)
+        self.used.setdefault(payer, NOTHING)
+        self.usage.change(key, (0, 0, 0), recorded.recorded_at)
+        self.usage.change(payer, amount, recorded.recorded_at)
         for pair in grant.labels:
             nodes_near = self.near.setdefault((project, pair), Counter())
             for seat in grant.seats:

@@ -161,6 +161,10 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
             None,
         ),
         "PUT /projects/{project}/quota": (f"/projects/{project}/quota", {"gpu": 3}),
+        "PUT /projects/{project}/inheritance": (
+            f"/projects/{project}/inheritance",
+            {"max_priority": 7},
+        ),
         "PUT /projects/{project}/budgets": (
             f"/projects/{project}/budgets",
             {"budgets": [{"per": "month", "gpu_hours": 3}]},

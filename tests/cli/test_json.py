@@ -57,6 +57,7 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["projects", "budget", "set", "ml-research", "--per", "month", "--money", "100"],
         "id",
     ),
+    "projects inherit": (["projects", "inherit", "ml-research", "100"], "id"),
     "projects quota": (["projects", "quota", "ml-research", "--gpus", "4"], "id"),
     "usage": (["usage"], "items"),
     "cost": (["cost"], "total_micro"),

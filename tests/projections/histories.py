@@ -25,7 +25,7 @@ from infra.store import stream_of
 from tests.simulation.users import PROJECTS
 from tests.simulation.world import EPOCH, World
 
-SEEDS = (18, 22, 25, 35, 50, 67)
+SEEDS = (18, 22, 25, 35, 50, 67, 173)
 """Small cells in which, together, everything happens that can happen."""
 
 META = Meta("admin", "command:1", "trace-1")
@@ -47,7 +47,9 @@ class People:
             events = projects.create(None, name, "a project")
             project = projects.evolve(None, events[0])
             events += projects.set_budgets(project, (Budget(Per.MONTH, money_micro=10**9),))
-            self._projects[name] = projects.evolve(project, events[1])
+            project = projects.evolve(project, events[1])
+            events += projects.set_inheritance(project, 5)
+            self._projects[name] = projects.evolve(project, events[2])
             yield stream_of("project", name), [*events]
         yield stream_of("consumer", "of-old"), [self._discarded()]
 

@@ -115,6 +115,20 @@ def quota(
     _done(answer, as_json, project, "quota set")
 
 
+@projects.command()
+@api_command
+@click.argument("project")
+@click.argument("priority", type=click.IntRange(0, 1000))
+def inherit(session: Session, as_json: bool, project: str, priority: int) -> None:
+    """Let jobs go first for those that wait for them, up to PRIORITY.
+
+    With 0, as it is to begin with, no priority is inherited.
+    """
+    body = {"max_priority": priority}
+    answer = session.client.write("PUT", f"{_path(project)}/inheritance", body)
+    _done(answer, as_json, project, f"jobs inherit at most priority {priority}")
+
+
 def present_limits(quota: dict[str, Any]) -> dict[str, Any]:
     """A quota as answered, in the form in which it is set; exact, or Misused."""
     limits: dict[str, Any] = {"gpu": quota.get("gpu"), "cpu": None, "memory_gb": None}

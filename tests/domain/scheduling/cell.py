@@ -112,6 +112,7 @@ class Cell:
             state.spec.resources,
             gpu_model=gpu_model,
             user=state.submitted_by,
+            payer=self.payer(state),
             exclusive=state.spec.where.exclusive,
             labels=state.spec.labels,
             terms=terms,
@@ -121,6 +122,10 @@ class Cell:
         self.record(f"allocation/{allocation}", granted, state.spec.project)
         self.record(f"job/{job}", placed, state.spec.project)
         return allocation
+
+    def payer(self, job: Job) -> str:
+        user = self.snapshot.inheritance.of(job).user
+        return "" if user == job.submitted_by else user
 
     def allocation(self, job: JobId) -> Allocation:
         held = self.job(job).allocation
