@@ -35,15 +35,8 @@ _CONDITIONS = {Constraint.POOL, Constraint.TAINT, Constraint.SELECTOR, Constrain
 
 def explain(demand: Demand, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
     """The dominant reason for a demand that does not fit into `room`: `free` less what is kept."""
-    counts: Counter[Constraint] = Counter()
-    fitting = 0
-    near = {space.node.id for space in eligible(demand, room)}
-    for state in snapshot.nodes.values():
-        constraint = _exclusion(demand, state, room, near)
-        if constraint is None:
-            fitting += 1
-        else:
-            counts[constraint] += 1
+    counts = _counted(demand, snapshot, room)
+    fitting = counts.pop(None, 0)
     return WaitReason(
         code=_dominant(demand, snapshot, free, counts, fitting),
         nodes=len(snapshot.nodes),
@@ -56,7 +49,15 @@ def explain(demand: Demand, snapshot: Snapshot, free: Room, room: Room) -> WaitR
 
 def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
     """Whether the nodes that are alive would not hold it even if nothing else ran."""
-    return place(demand, Room.empty(snapshot)) is None
+    return place(demand, snapshot.base.empty(snapshot)) is None
+
+
+def _counted(demand: Demand, snapshot: Snapshot, room: Room) -> Counter[Constraint | None]:
+    """Nodes by the first constraint that keeps one seat off them, None where it fits."""
+    if board := room.board(demand):
+        return board.exclusions(demand, snapshot.nodes)
+    near = {space.node.id for space in eligible(demand, room)}
+    return Counter(_exclusion(demand, state, room, near) for state in snapshot.nodes.values())
 
 
 def _exclusion(
@@ -101,7 +102,11 @@ def _shortage(demand: Demand, space: Space) -> Constraint | None:
 
 
 def _dominant(
-    demand: Demand, snapshot: Snapshot, free: Room, counts: Counter[Constraint], fitting: int
+    demand: Demand,
+    snapshot: Snapshot,
+    free: Room,
+    counts: Counter[Constraint | None],
+    fitting: int,
 ) -> WaitCode:
     left = len(snapshot.nodes) - counts[Constraint.LOST]
     if not left:

@@ -15,6 +15,7 @@ from domain.node.node import Node
 from domain.policy.policy import Policy
 from domain.project.budget import Budget
 from domain.project.events import Quota
+from domain.scheduling.arrivals import Arrival, Arrivals
 from domain.scheduling.decay import Faded, Usage
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.snapshot import Asked, Snapshot
@@ -85,6 +86,9 @@ class Saved:
     made: dict[ProjectId, tuple[int, ...]]
     versions: dict[StreamId, int]
     touched: tuple[AllocationId, ...]
+    submissions: int
+    arrivals: tuple[tuple[Arrival, int], ...]
+    typical: tuple[tuple[Arrival, int], ...]
 
 
 def pack(snapshot: Snapshot) -> Saved:
@@ -125,6 +129,9 @@ def pack(snapshot: Snapshot) -> Saved:
         made=snapshot.made,
         versions=snapshot.versions,
         touched=tuple(sorted(snapshot.touched)),
+        submissions=snapshot.arrivals.seen,
+        arrivals=tuple(snapshot.arrivals.counts.items()),
+        typical=snapshot.arrivals.typical,
     )
 
 
@@ -144,6 +151,8 @@ def unpack(kept: Saved) -> Snapshot:
         made=kept.made,
         versions=kept.versions,
         touched=set(kept.touched),
+        arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
+        leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:
@@ -171,6 +180,8 @@ def unpack(kept: Saved) -> Snapshot:
     for job in sorted(kept.jobs.values(), key=lambda job: (job.queued_since, job.id)):
         if job.phase is Phase.QUEUED:
             snapshot.lines.put(job, snapshot.inheritance.of(job))
+        if job.allocation is not None:
+            snapshot.ends.note(job.allocation, job)
     held: dict[NodeId, set[AllocationId]] = {name: set() for name in kept.nodes}
     for allocation in kept.allocations.values():
         for seat in allocation.seats:

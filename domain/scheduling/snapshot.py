@@ -11,7 +11,7 @@ from domain.allocation.events import AllocationEvent, Granted, Released
 from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
-from domain.job.events import JobEvent, PreemptionRequested, StopCause
+from domain.job.events import JobEvent, PreemptionRequested, StopCause, Submitted
 from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
@@ -21,8 +21,11 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
+from domain.scheduling.arrivals import Arrivals
+from domain.scheduling.base import Base
 from domain.scheduling.decay import Usage, half_life_us
 from domain.scheduling.dependents import Dependents
+from domain.scheduling.ends import Ends
 from domain.scheduling.events import Decided
 from domain.scheduling.inherit import Inheritance
 from domain.scheduling.lines import Lines
@@ -63,7 +66,10 @@ class Snapshot:
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
-    events are not taken in any more (`domain/scheduling/holdout`).
+    events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
+    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have
+    left. `base` follows from the rest: rooms
+    with the nodes' state, with boards where there are at least `board_from` nodes.
     """
 
     position: int = 0
@@ -87,6 +93,11 @@ class Snapshot:
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
     held_out: set[StreamId] = field(default_factory=set)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    leaving: set[JobId] = field(default_factory=set)
+    ends: Ends = field(default_factory=Ends)
+    board_from: int = 64
+    base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -140,6 +151,14 @@ class Snapshot:
             self._count_preemption(job, event, recorded.recorded_at)
         waiters = {*self.dependents.waiters.get(job_id, ())}
         self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
+        if isinstance(event, Submitted):
+            self.arrivals.add(event.spec)
+        if job.leaves_for_another:
+            self.leaving.add(job_id)
+        else:
+            self.leaving.discard(job_id)
+        if job.allocation is not None and job.allocation in self.allocations:
+            self.ends.note(job.allocation, job)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
             self.versions.pop(stream, None)
@@ -182,8 +201,10 @@ class Snapshot:
             for seat_node in {seat.node for seat in allocation.seats}:
                 self.nodes[seat_node].hold(allocation)
                 self.nodes[seat_node].held.add(allocation_id)
+                self.base.note(seat_node)
         if isinstance(event, Released):
             self._charge(recorded, self.granted.pop(allocation_id), -1)
+            self.ends.forget(allocation_id)
             self.allocations.pop(allocation_id, None)
             self.versions.pop(recorded.stream, None)
             self.touched.discard(allocation_id)
@@ -231,4 +252,5 @@ class Snapshot:
         return True
 
     def _recount(self, state: NodeState) -> None:
+        self.base.note(state.node.id)
         state.recount(self.allocations[held] for held in sorted(state.held))

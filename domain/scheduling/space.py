@@ -60,7 +60,7 @@ class Space:
         }
         return Space(
             self.node,
-            self.free.least(other.free),
+            replace(self.free.least(other.free), gpu_milli=sum(left.values())),
             left,
             self.short,
             max(self.seats, other.seats),
@@ -95,10 +95,10 @@ class Space:
         return usable // want.gpus
 
     def choose(self, want: Resources, model: str) -> tuple[DeviceId, ...]:
-        """The devices for one seat that fits: a share where least is left, whole GPUs together.
+        """Whole GPUs for one seat that fits, together.
 
-        Whole ones come from the island (then NUMA node) with the fewest free that has enough, else
-        from those with the most.
+        They come from the island (then NUMA node) with the fewest free that has enough, else from
+        those with the most.
         """
         if not want.gpu_milli:
             return ()
@@ -108,8 +108,6 @@ class Space:
             for device in self.node.offer.devices
             if device.model == model and self.left.get(device.id, 0) >= each
         ]
-        if each < 1000:
-            return (min(usable, key=lambda device: self.left[device.id]).id,)
         return tuple(device.id for device in _close(usable, count))
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import Pool, pool
+from multiprocessing import get_context, pool
 
 from tests.simulation.guards import Guard
 from tests.simulation.world import Outcome, run
@@ -21,8 +21,8 @@ Task = tuple[int, frozenset[Guard], Collection[str] | None]
 
 @contextmanager
 def workers() -> Iterator[pool.Pool]:
-    """A process for each processor."""
-    with Pool(PROCESSES, logging.disable) as found:
+    """A process for each processor, begun anew: a fork would inherit locks of other threads."""
+    with get_context("spawn").Pool(PROCESSES, logging.disable) as found:
         yield found
 
 

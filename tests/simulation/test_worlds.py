@@ -11,7 +11,8 @@ import pytest
 from tests.simulation.runs import outcomes, workers
 from tests.simulation.world import run
 
-SEEDS = 2000
+SEEDS = 400
+"""What two processors run in some four minutes; `make simulate` runs 2,000."""
 EACH = 200
 """Worlds in one test."""
 
