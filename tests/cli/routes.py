@@ -59,7 +59,7 @@ _TOKEN = {
     "expires_at": NOW,
     "revoked_at": None,
 }
-_BUDGETS: dict[str, Any] = {
+BUDGETS: dict[str, Any] = {
     "currency": "USD",
     "budgets": [
         {
@@ -273,7 +273,7 @@ def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
         case "GET", ["projects", "ml-research"]:
             return 200, dict(_PROJECT)
         case "GET", ["projects", "ml-research", "budgets"]:
-            return 200, _BUDGETS
+            return 200, BUDGETS
         case "POST", ["projects"]:
             return 201, {"id": body["id"]}
         case "PUT" | "DELETE", ["projects", "ml-research", *rest]:
