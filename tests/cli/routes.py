@@ -44,6 +44,7 @@ _POOL = {"name": "a100", "nodes": 3, "alive": 2, "gpu_models": ["A100"]} | {
 }
 _PROJECT = {
     "id": "ml-research",
+    "max_inherited_priority": 0,
     "description": "Models",
     "members": {"ada": "submitter"},
     "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
