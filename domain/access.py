@@ -25,8 +25,8 @@ class Permission(StrEnum):
     READ_JOBS = "read_jobs"  # jobs, their logs and events, usage and cost of a project
     SUBMIT_JOBS = "submit_jobs"
     CONTROL_JOBS = "control_jobs"  # cancel, suspend, resume, requeue, priority
-    READ_CLUSTER = "read_cluster"  # queue, pools, nodes, prices, policy
-    OPERATE_NODES = "operate_nodes"  # cordon, drain, uncordon
+    READ_CLUSTER = "read_cluster"  # queue, pools, nodes, reservations, prices, policy
+    OPERATE_NODES = "operate_nodes"  # cordon, drain, uncordon, reserve
     READ_LOG = "read_log"  # every event of the cell
     SET_POLICY = "set_policy"  # scheduler settings and prices
     MANAGE_PROJECTS = "manage_projects"  # create, members, quota

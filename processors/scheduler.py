@@ -11,6 +11,7 @@ import psycopg
 from domain.scheduling.budgets import next_turn
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
+from domain.scheduling.moving import next_moment
 from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.receipt import with_receipts
 from domain.scheduling.snapshot import Snapshot
@@ -68,6 +69,8 @@ class Scheduler:
         self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
         self._unsaved = 0
         self._planned = 0
+        self._window: int | None = None
+        """When next a reserved window begins or ends, or something is to leave for one."""
         self._due = self.snapshot.position > 0  # what was kept may hold what is to be decided
 
     def run(self) -> None:
@@ -85,7 +88,8 @@ class Scheduler:
            decided without that would give away twice what is free once;
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
-        3. plan and append the decisions; also each interval while jobs wait, where time counts.
+        3. plan and append the decisions; also each interval while jobs wait, where time counts,
+           and when a reserved window begins or ends.
         Each transaction of decisions begins with its receipt. A rival's write makes a transaction
         fail as a whole; the next cycle sees it and decides anew.
         """
@@ -93,6 +97,7 @@ class Scheduler:
         if not self._due or self._behind():
             return False
         failpoint("scheduler.followed")
+        began = self._now()
         while self._decide(Step.CONCLUDE):
             failpoint("scheduler.concluded")
             self._follow()
@@ -101,13 +106,16 @@ class Scheduler:
         self._due = False
         self._planned = self._now()
         self._decide(Step.PLAN)
+        self._window = next_moment(self.snapshot, began)
         return True
 
     def _time_counts(self) -> bool:
         """Whether the time since the last plan alone may change what is decided."""
+        settings, now = self.snapshot.policy.scheduler, self._now()
+        if self._window is not None and now >= self._window:
+            return True
         if not len(self.snapshot.lines):
             return False
-        settings, now = self.snapshot.policy.scheduler, self._now()
         turn = next_turn(self.snapshot.budgets, self._planned)
         return (turn is not None and turn <= now) or (
             depends_on_time(settings) and now - self._planned >= settings.interval_seconds * SECOND

@@ -13,6 +13,7 @@ from projections import (
     projects,
     queue,
     quota,
+    reservations,
     seats,
     tokens,
     usage,
@@ -31,4 +32,5 @@ VIEWS: tuple[View[Any], ...] = (
     projects.VIEW,
     tokens.VIEW,
     policy.VIEW,
+    reservations.VIEW,
 )

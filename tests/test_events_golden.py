@@ -24,6 +24,7 @@ AGGREGATES = (
     "policy",
     "token",
     "consumer",
+    "reservation",
     "scheduling",
 )
 

@@ -60,6 +60,18 @@ def parse_instant(text: str, now: datetime) -> str:
     return _utc(value if value.tzinfo else value.replace(tzinfo=now.tzinfo))
 
 
+def parse_start(text: str, now: datetime) -> str:
+    """RFC 3339 of a moment to come: `now`, a duration from now (`+2h`), a time or a date."""
+    if text == "now":
+        return _utc(now)
+    if text.startswith("+"):
+        try:
+            return _utc(now + timedelta(seconds=parse_duration(text[1:])))
+        except OverflowError:
+            raise Misused(f"{text!r} is too far away.") from None
+    return parse_instant(text, now)
+
+
 def clock(text: str | None) -> str:
     """A time of the API for people: `2026-11-24 08:00:00Z`, `-` for none."""
     value = instant(text)

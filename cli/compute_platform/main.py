@@ -32,6 +32,10 @@ _SECTIONS: dict[str, Section] = {
     },
     "Cluster": {
         "nodes": (_AT + "nodes:nodes", "List nodes; cordon, drain and uncordon them."),
+        "reservations": (
+            _AT + "reservations:reservations",
+            "Keep nodes for some on a schedule, or for nobody (maintenance).",
+        ),
         "pools": (_AT + "cluster:pools", "Show capacity by kind of node."),
         "queue": (_AT + "cluster:queue", "Show the queue in order, and why it waits."),
         "events": (_AT + "events:events", "Show what happened, in log order."),
@@ -53,7 +57,7 @@ _SECTIONS: dict[str, Section] = {
         "up": (_AT + "up:up", "Start the platform on this machine."),
     },
 }
-_ALIASES = {"node": "nodes", "project": "projects", "tokens": "token"}
+_ALIASES = {"node": "nodes", "project": "projects", "reservation": "reservations", "tokens": "token"}
 
 
 class Root(LazyGroup):

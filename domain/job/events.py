@@ -20,7 +20,7 @@ class QueuedCause(StrEnum):
     RELEASED = "released"
     RETRY = "retry"
     PREEMPTED = "preempted"
-    DRAINED = "drained"
+    DRAINED = "drained"  # moved away from a node that is drained or kept for others
     NODE_LOST = "node_lost"
     RESUMED = "resumed"
     REQUEUED = "requeued"
@@ -45,6 +45,7 @@ class StopCause(StrEnum):
     SEAT_ENDED = "seat_ended"  # one seat of the gang failed or was lost: the others must end
     PRIORITY = "priority"  # preempted for a job of higher priority
     DRAIN = "drain"  # preempted because its node is drained
+    WINDOW = "window"  # preempted because its node is kept for others, or for maintenance
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,9 @@ class Started(Event, name="job.started.v1"):
 
 @dataclass(frozen=True)
 class PreemptionRequested(Event, name="job.preemption_requested.v1"):
-    """Asked to save and leave by `deadline` (microseconds), for `preemptor` or a drain.
+    """Asked to save and leave by `deadline` (microseconds), for `preemptor`, a drain or a window.
 
-    `cause` is `priority` or `drain`; the job goes back to the queue by itself.
+    `cause` is `priority`, `drain` or `window`; the job goes back to the queue by itself.
     """
 
     attempt: int

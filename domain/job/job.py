@@ -361,9 +361,9 @@ def _consequence(
             return _queued(job, QueuedCause.REQUEUED, now)
         case StopCause.PRIORITY if outcome is Outcome.STOPPED:
             return _queued(job, QueuedCause.PREEMPTED, job.queued_since)
-        case StopCause.DRAIN if outcome is Outcome.STOPPED:
+        case StopCause.DRAIN | StopCause.WINDOW if outcome is Outcome.STOPPED:
             return _queued(job, QueuedCause.DRAINED, job.queued_since)
-        case StopCause.PRIORITY | StopCause.DRAIN | StopCause.SEAT_ENDED | None:
+        case StopCause.PRIORITY | StopCause.DRAIN | StopCause.WINDOW | StopCause.SEAT_ENDED | None:
             pass  # it ended by itself: what it did counts, not what it was asked
         case never:
             assert_never(never)

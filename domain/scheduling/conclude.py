@@ -13,7 +13,10 @@ from domain.job import job as jobs
 from domain.job.events import JobEvent, StopCause
 from domain.job.job import Job
 from domain.job.transitions import Phase
+from domain.scheduling.grace import grace_of
+from domain.scheduling.moving import moving
 from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import AllocationId
 from domain.values.time import SECOND
 
 
@@ -28,20 +31,21 @@ class Conclusion:
 
 
 def conclude(snapshot: Snapshot, now: int) -> list[Conclusion]:
-    """What follows for every allocation that was touched, oldest first.
+    """What follows for every allocation that was touched or has to move, oldest first.
 
     1. seats on a node that was lost or restarted are lost;
     2. all seats started: the job runs;
     3. a seat failed or was lost while others run: the others are asked to end;
-    4. the node is drained: the job moves away;
+    4. the node is drained, or kept from the job by a window that comes: the job moves away;
     5. all seats ended: the attempt ends with its consequence, and the allocation is released.
     """
     found = []
-    for allocation_id in sorted(snapshot.touched):
+    moves = moving(snapshot, now)
+    for allocation_id in sorted(snapshot.touched | moves):
         allocation = snapshot.allocations.get(allocation_id)
         if allocation is None or f"job/{allocation.job}" in snapshot.held_out:
             continue
-        conclusion = _conclude(snapshot, allocation, now)
+        conclusion = _conclude(snapshot, allocation, moves, now)
         if conclusion.allocation_events or conclusion.job_events:
             found.append(conclusion)
     return found
@@ -58,7 +62,9 @@ def settle(snapshot: Snapshot, now: int) -> list[tuple[Job, list[JobEvent]]]:
     return found
 
 
-def _conclude(snapshot: Snapshot, allocation: Allocation, now: int) -> Conclusion:
+def _conclude(
+    snapshot: Snapshot, allocation: Allocation, moves: set[AllocationId], now: int
+) -> Conclusion:
     job = snapshot.jobs[allocation.job]
     allocation_events: list[AllocationEvent] = []
     for seat in allocation.seats:
@@ -76,7 +82,7 @@ def _conclude(snapshot: Snapshot, allocation: Allocation, now: int) -> Conclusio
         job_events += _end(job, allocation, now)
         allocation_events += allocations.release(allocation, job.spec.project)
     else:
-        job_events += _ask_to_leave(snapshot, allocation, job, now)
+        job_events += _ask_to_leave(snapshot, allocation, job, moves, now)
     return Conclusion(allocation, snapshot.jobs[allocation.job], allocation_events, job_events)
 
 
@@ -94,7 +100,9 @@ def _end(job: Job, allocation: Allocation, now: int) -> list[JobEvent]:
     )
 
 
-def _ask_to_leave(snapshot: Snapshot, allocation: Allocation, job: Job, now: int) -> list[JobEvent]:
+def _ask_to_leave(
+    snapshot: Snapshot, allocation: Allocation, job: Job, moves: set[AllocationId], now: int
+) -> list[JobEvent]:
     deadline = now + grace_of(job, snapshot) * SECOND
     if job.phase not in (Phase.STARTING, Phase.RUNNING):
         return []  # its seats were all asked to end; why stays as it was recorded
@@ -102,17 +110,13 @@ def _ask_to_leave(snapshot: Snapshot, allocation: Allocation, job: Job, now: int
         return jobs.stop(job, StopCause.SEAT_ENDED, deadline)
     if any(snapshot.nodes[seat.node].node.draining for seat in allocation.seats):
         return jobs.preempt(job, StopCause.DRAIN, None, deadline)
+    if allocation.id in moves:
+        return jobs.preempt(job, StopCause.WINDOW, None, deadline)
     return []
 
 
 def _is_failure(end: SeatEnd) -> bool:
     return end.outcome is not Outcome.EXITED or bool(end.exit_code)
-
-
-def grace_of(job: Job, snapshot: Snapshot) -> int:
-    """Seconds the job gets to save and leave: its own wish, else the policy's."""
-    wish = job.spec.grace_seconds
-    return snapshot.policy.scheduler.grace_seconds if wish is None else wish
 
 
 def jitter(job: Job) -> int:

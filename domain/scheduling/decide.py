@@ -10,8 +10,9 @@ from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
 from domain.scheduling.budgets import stop_at
-from domain.scheduling.conclude import Conclusion, conclude, grace_of, settle
+from domain.scheduling.conclude import Conclusion, conclude, settle
 from domain.scheduling.events import Step
+from domain.scheduling.grace import grace_of
 from domain.scheduling.plan import Placement, Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId

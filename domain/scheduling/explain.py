@@ -22,6 +22,7 @@ _SHORTAGE = {
     Constraint.NETWORK: WaitCode.INSUFFICIENT_NETWORK,
     Constraint.IN_USE: WaitCode.NODE_IN_USE,
     Constraint.AFFINITY: WaitCode.AFFINITY,
+    Constraint.RESERVED: WaitCode.RESERVED_WINDOW,
 }
 _SIZES = {
     Constraint.GPU_SIZE,
@@ -33,17 +34,26 @@ _SIZES = {
 _CONDITIONS = {Constraint.POOL, Constraint.TAINT, Constraint.SELECTOR, Constraint.CONSTRAINT}
 
 
-def explain(demand: Demand, snapshot: Snapshot, free: Room, room: Room) -> WaitReason:
-    """The dominant reason for a demand that does not fit into `room`: `free` less what is kept."""
-    counts = _counted(demand, snapshot, room)
+def explain(
+    demand: Demand,
+    snapshot: Snapshot,
+    free: Room,
+    room: Room,
+    reserved: frozenset[NodeId] = frozenset(),
+) -> WaitReason:
+    """The dominant reason for a demand that does not fit into `room`: `free` less what is kept.
+
+    Nodes that are `reserved` for others, or for maintenance, are not for it.
+    """
+    counts = _counted(demand, snapshot, room, reserved)
     fitting = counts.pop(None, 0)
     return WaitReason(
-        code=_dominant(demand, snapshot, free, counts, fitting),
+        code=_dominant(demand, snapshot, (free, reserved), counts, fitting),
         nodes=len(snapshot.nodes),
         nodes_fitting=fitting,
         excluded=tuple(Excluded(c, counts[c]) for c in Constraint if counts[c]),
         seats=demand.replicas,
-        seats_fitting=count_seats(demand, room),
+        seats_fitting=count_seats(demand, room.without(reserved)),
     )
 
 
@@ -52,12 +62,21 @@ def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
     return place(demand, snapshot.base.empty(snapshot)) is None
 
 
-def _counted(demand: Demand, snapshot: Snapshot, room: Room) -> Counter[Constraint | None]:
+def _counted(
+    demand: Demand, snapshot: Snapshot, room: Room, reserved: frozenset[NodeId]
+) -> Counter[Constraint | None]:
     """Nodes by the first constraint that keeps one seat off them, None where it fits."""
+    states = snapshot.nodes
     if board := room.board(demand):
-        return board.exclusions(demand, snapshot.nodes)
-    near = {space.node.id for space in eligible(demand, room)}
-    return Counter(_exclusion(demand, state, room, near) for state in snapshot.nodes.values())
+        counts, near = board.exclusions(demand, states), set(states)
+    else:
+        near = {space.node.id for space in eligible(demand, room)}
+        counts = Counter(_exclusion(demand, state, room, near) for state in states.values())
+    for node in reserved:
+        if node in states and _exclusion(demand, states[node], room, near) is None:
+            counts[None] -= 1
+            counts[Constraint.RESERVED] += 1
+    return counts
 
 
 def _exclusion(
@@ -104,10 +123,12 @@ def _shortage(demand: Demand, space: Space) -> Constraint | None:
 def _dominant(
     demand: Demand,
     snapshot: Snapshot,
-    free: Room,
+    place_in: tuple[Room, frozenset[NodeId]],
     counts: Counter[Constraint | None],
     fitting: int,
 ) -> WaitCode:
+    everything, reserved = place_in
+    free = everything.without(reserved)
     left = len(snapshot.nodes) - counts[Constraint.LOST]
     if not left:
         return WaitCode.NO_NODES
@@ -124,6 +145,8 @@ def _dominant(
         return WaitCode.NEVER_FITS
     if place(demand, free) is not None:
         return WaitCode.CAPACITY_RESERVED
+    if reserved and place(demand, everything) is not None:
+        return WaitCode.RESERVED_WINDOW
     shortages = [c for c in _SHORTAGE if counts[c]]
     if fitting:
         together = demand.where.together_required and count_seats(demand, free) >= demand.least

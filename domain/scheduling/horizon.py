@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -15,8 +15,12 @@ from domain.scheduling.place import place
 from domain.scheduling.room import Found, Room, models_for
 from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.space import Space
+from domain.scheduling.windows import Windows
 from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
+
+MOST_MOMENTS = 64
+"""Moments tried for one held start where nodes are reserved."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,26 @@ class Horizon:
         self._windows: dict[tuple[int, int], tuple[Room, Room]] = {}
         """What of a room (by its `id`, and the room) is free beside so many of `_rooms` as well."""
 
-    def hold(self, job: Job, demand: Demand, base: Room) -> Hold | None:
+    def hold(self, job: Job, demand: Demand, base: Room, windows: Windows) -> Hold | None:
         """Hold the job's earliest start beside the holds so far; None if none can be foreseen.
 
-        `base` is what is free without any hold once jobs that were asked to leave have left.
+        `base` is what is free without any hold once jobs that were asked to leave have left. A
+        start is not held where the job would run into a window.
         """
         found_steps = None if demand in self._never else self._until_it_fits(demand, base)
         if found_steps is None:
             self._never.add(demand)
             return None
-        later = self._after(base, found_steps)
-        found = place(demand, later)
-        assert found is not None, "it was tried"
-        start = found_steps[-1][0] if found_steps else self._now
-        seconds = job.spec.expected_seconds
-        end = None if seconds is None else start + seconds * SECOND
+        seconds, access = job.spec.expected_seconds, windows.access(job)
+        for start, steps in self._moments(found_steps, windows):
+            end = None if seconds is None else start + seconds * SECOND
+            later = self._after(base, steps)
+            open_then = later.without(windows.kept(access, start, end))
+            found = place(demand, open_then)
+            if found is not None:
+                break
+        else:
+            return None
         held = Hold(start, job.id, demand, found, end)
         self.holds.append(held)
         later.take(found.seats, demand)
@@ -145,6 +154,24 @@ class Horizon:
             job = self._snapshot.jobs[known[name].job]
             if not job.leaves_for_another and job.id not in self._gone:
                 yield end, known[name]
+
+    def _moments(
+        self, until: list[_Step], windows: Windows
+    ) -> Iterator[tuple[int, Sequence[_Step]]]:
+        """The moments to try to start at, each with the steps that were taken by then.
+
+        Where nothing is reserved the first one does, after the steps `until` it fits. Else what
+        leaves later may free nodes that are not kept, and a window that is over opens some: a
+        bounded number of moments.
+        """
+        first = until[-1][0] if until else self._now
+        yield first, until
+        if windows.live:
+            steps, number = list(self._steps()), len(until)
+            later = {at for at, _ in steps[number : number + MOST_MOMENTS]}
+            at_step = [at for at, _ in steps]
+            for time in sorted(later | {*windows.openings(first)[:MOST_MOMENTS]}):
+                yield time, steps[: bisect_right(at_step, time)]
 
     def _until_it_fits(self, demand: Demand, base: Room) -> list[_Step] | None:
         """The first steps after which the demand fits; None if all are not enough."""

@@ -22,7 +22,8 @@ from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import JobId
+from domain.scheduling.windows import Access, Windows, split
+from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
 
 MOST_WAITS = 10_000
@@ -82,6 +83,7 @@ def plan(snapshot: Snapshot, now: int) -> Plan:
     4. jobs that must give way to it can make room: none too many are asked, and the room is kept;
     5. else its line waits; for the first ones the start is held that can be foreseen, and jobs
        behind may use what does not delay it.
+    Nodes that a reservation or maintenance keeps from a job (`windows.py`) are none for it.
     Why lines wait is told last, by what then is free: the next cycle would say the same.
     """
     return _Cycle(snapshot, now).run()
@@ -111,19 +113,20 @@ class _Cycle:
         self.ledger = Ledger(snapshot, now)
         self.ranks = Ranks(snapshot, now)
         self.candidates = Candidates(snapshot, now, self.ranks)
+        self.windows = Windows(snapshot, now)
+        self.left_by = max([now, *(job.stop_deadline or now for job in leaving)])
         self.plan = Plan()
-        self.failed: set[tuple[Demand, int | None]] = set()
-        self.powerless: set[tuple[Demand, int, str]] = set()
-        self.reasons: dict[Demand, WaitReason] = {}
+        self.failed: set[tuple[Demand, int | None, Access]] = set()
+        self.powerless: set[tuple[Demand, int, str, frozenset[NodeId]]] = set()
+        self.reasons: dict[tuple[Demand, frozenset[NodeId]], WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
-        self.blocked: dict[LineKey, tuple[Line, int, Demand]] = {}
+        self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
 
     def run(self) -> Plan:
-        heap: list[tuple[Rank, int, Line]] = [
-            (self.ranks.of(line, 0), 0, line) for line in self.snapshot.lines.by_key.values()
-        ]
+        lines = split(self.snapshot.lines, self.windows)
+        heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
         heapify(heap)
         while heap:
             rank, number, line = heappop(heap)
@@ -156,15 +159,16 @@ class _Cycle:
             seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
             self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
         if outcome is _Outcome.BLOCKED:
-            self.blocked.setdefault(line.key, (line, number, demand))
+            access = self.windows.access(job)
+            self.blocked.setdefault((line.key, access), (line, number, demand))
         return outcome
 
     def _start(self, job: Job, demand: Demand) -> _Outcome:
         """Place the job or keep room for it, if there is or will be some."""
-        seconds = job.spec.expected_seconds
+        seconds, access = job.spec.expected_seconds, self.windows.access(job)
         end = None if seconds is None else self.now + seconds * SECOND
-        if (demand, seconds) not in self.failed:
-            found = place(demand, self.horizon.window(self.room, end))
+        if (demand, seconds, access) not in self.failed:
+            found = place(demand, self._open(self.room, job, end))
             if found is not None:
                 for room in _different(self.free, self.room, self.later):
                     room.take(found.seats, demand)
@@ -174,12 +178,24 @@ class _Cycle:
                 return _Outcome.PLACED
             if self.leaving and self._keep_room(job, demand, end):
                 return _Outcome.PROMISED
-            self.failed.add((demand, seconds))
+            self.failed.add((demand, seconds, access))
         return _Outcome.PROMISED if self._preempt(job, demand, end) else _Outcome.BLOCKED
+
+    def _open(self, room: Room, job: Job, end: int | None, wait: int = 0) -> Room:
+        """What of the room the job may have: beside held starts, on nodes not kept from it.
+
+        `wait` is how long it may take until it can begin.
+        """
+        return self.horizon.window(room, end).without(self._kept(job, end, wait))
+
+    def _kept(self, job: Job, end: int | None, wait: int = 0) -> frozenset[NodeId]:
+        late = None if end is None else end + wait
+        return self.windows.kept(self.windows.access(job), self.now, late)
 
     def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
-        found = place(demand, self.horizon.window(self.later, end))
+        room = self._open(self.later, job, end, self.left_by - self.now)
+        found = place(demand, room)
         if found is None:
             return False
         self._keep(found, demand)
@@ -188,7 +204,9 @@ class _Cycle:
 
     def _preempt(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Ask jobs that give way to make room beside the held starts, if that can help."""
-        powerless = (demand, job.priority, job.spec.project)
+        grace = max(self.left_by - self.now, self.settings.grace_seconds * SECOND)
+        kept = self._kept(job, end, grace)
+        powerless = (demand, job.priority, job.spec.project, kept)
         if (
             not self.settings.enable_preemption
             or job.id in self.helped
@@ -196,7 +214,7 @@ class _Cycle:
         ):
             return False
         able = self.candidates.of(job, self.asked)
-        room = self.horizon.window(self.later, end)
+        room = self._open(self.later, job, end, grace)
         victims = find_victims(self.snapshot, demand, room, able) if able else None
         if victims is None or not may_preempt(
             self.snapshot, job, self._made(job) + len(victims), self.now
@@ -235,7 +253,7 @@ class _Cycle:
         conservative = self.settings.backfill is Backfill.CONSERVATIVE
         most = MOST_HOLDS if conservative else self.settings.backfill_depth
         if self.settings.enable_backfill and len(self.holds) < most:
-            hold = self.horizon.hold(job, demand, self.later)
+            hold = self.horizon.hold(job, demand, self.later, self.windows)
             if hold is not None:
                 self.holds[job.id] = hold
                 self.plan.starts[job.id] = hold.start
@@ -267,9 +285,12 @@ class _Cycle:
             return WaitReason(WaitCode.GANGS_OFF, seats=seats)
         if not self.ledger.affordable(job):
             return self.ledger.reason(job)
-        if demand not in self.reasons:
-            self.reasons[demand] = explain(demand, self.snapshot, self.free, self.room)
-        return self.reasons[demand]
+        seconds = job.spec.expected_seconds
+        kept = self._kept(job, None if seconds is None else self.now + seconds * SECOND)
+        if (demand, kept) not in self.reasons:
+            found = explain(demand, self.snapshot, self.free, self.room, kept)
+            self.reasons[demand, kept] = found
+        return self.reasons[demand, kept]
 
     def _wait(self, job: Job, reason: WaitReason) -> None:
         if job.waiting is not None and job.waiting.kind == reason.kind:

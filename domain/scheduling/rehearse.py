@@ -30,10 +30,11 @@ from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
 from domain.scheduling.budgets import next_turn
-from domain.scheduling.conclude import grace_of
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
+from domain.scheduling.grace import grace_of
 from domain.scheduling.ledger import Ledger, Report
+from domain.scheduling.moving import next_moment
 from domain.scheduling.plan import MOST_WAITS, depends_on_time
 from domain.scheduling.script import Run, Script
 from domain.scheduling.snapshot import Snapshot
@@ -94,6 +95,8 @@ class _Rehearsal:
         """The scheduler's next turn is not before this."""
         self.woken = at
         """When it is next woken though nothing happened."""
+        self.window = FOR_EVER
+        """When it is next woken since a window begins or ends."""
 
     def run(self) -> Rehearsed:
         """Everything up to the end."""
@@ -213,10 +216,18 @@ class _Rehearsal:
         if depends_on_time(settings):
             turns.append(self.now + settings.interval_seconds * SECOND)
         turn = min((at for at in turns if at is not None), default=None)
-        if turn is None or not len(self.snapshot.lines) or self.now < self.woken <= turn:
-            return
-        self.woken = turn
-        self._at(turn, self._wake)
+        waits = len(self.snapshot.lines) > 0
+        if turn is not None and waits and not self.now < self.woken <= turn:
+            self.woken = turn
+            self._at(turn, self._wake)
+        window = next_moment(self.snapshot, self.now)
+        if window is not None and window < self.window:
+            self.window = window
+            self._at(window, self._begin_window)
+
+    def _begin_window(self) -> None:
+        self.window = FOR_EVER
+        self.due = True
 
     def _wake(self) -> None:
         self.due = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,15 @@ class Room:
                 both.put(node_id, None if there is None else space.least(there))
         other._own = set()
         return both
+
+    def without(self, nodes: AbstractSet[NodeId]) -> Room:
+        """A room like this one that lacks these nodes."""
+        if not nodes:
+            return self
+        room = self.fork()
+        for node in nodes:
+            room.put(node, None)
+        return room
 
     def take(self, seats: Iterable[Seat], demand: Demand) -> None:
         """Give seats away; what is not there (still held by a victim) is not counted."""

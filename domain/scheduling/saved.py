@@ -15,6 +15,7 @@ from domain.node.node import Node
 from domain.policy.policy import Policy
 from domain.project.budget import Budget
 from domain.project.events import Quota
+from domain.reservation.reservation import Reservation
 from domain.scheduling.arrivals import Arrival, Arrivals
 from domain.scheduling.decay import Faded, Usage
 from domain.scheduling.node_state import NodeState
@@ -89,6 +90,7 @@ class Saved:
     submissions: int
     arrivals: tuple[tuple[Arrival, int], ...]
     typical: tuple[tuple[Arrival, int], ...]
+    reservations: tuple[Reservation, ...] = ()
 
 
 def pack(snapshot: Snapshot) -> Saved:
@@ -132,6 +134,7 @@ def pack(snapshot: Snapshot) -> Saved:
         submissions=snapshot.arrivals.seen,
         arrivals=tuple(snapshot.arrivals.counts.items()),
         typical=snapshot.arrivals.typical,
+        reservations=tuple(snapshot.reservations.values()),
     )
 
 
@@ -153,6 +156,10 @@ def unpack(kept: Saved) -> Snapshot:
         touched=set(kept.touched),
         arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
         leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
+        reservations={each.name: each for each in kept.reservations},
+    )
+    snapshot.longest_grace = max(
+        (job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:

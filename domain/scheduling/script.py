@@ -14,6 +14,7 @@ from domain.job.spec import JobSpec
 from domain.node.events import NodeEvent
 from domain.policy.events import PricesSet, SchedulerSet
 from domain.project.events import BudgetsSet, InheritanceSet, QuotaSet
+from domain.reservation.events import ReservationEvent
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId
@@ -27,6 +28,7 @@ TOLD = (
     | QuotaSet
     | BudgetsSet
     | InheritanceSet
+    | ReservationEvent
 )
 """Events of others that are told again as they are."""
 ASKED = e.Held | e.Blocked | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened

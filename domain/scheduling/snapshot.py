@@ -21,6 +21,9 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
+from domain.reservation.events import ReservationEvent
+from domain.reservation.reservation import Reservation
+from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
 from domain.scheduling.base import Base
 from domain.scheduling.decay import Usage, half_life_us
@@ -67,9 +70,9 @@ class Snapshot:
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
-    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have
-    left. `base` follows from the rest: rooms
-    with the nodes' state, with boards where there are at least `board_from` nodes.
+    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have left.
+    `reservations` are in the order they were made. `base` follows from the rest: rooms with the
+    nodes' state, with boards where there are at least `board_from` nodes.
     """
 
     position: int = 0
@@ -83,6 +86,7 @@ class Snapshot:
     spending: Spending = field(default_factory=Spending)
     dependents: Dependents = field(default_factory=Dependents)
     inheritance: Inheritance = field(default_factory=Inheritance)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
     near: dict[Label, Counter[NodeId]] = field(default_factory=dict)
@@ -98,6 +102,8 @@ class Snapshot:
     ends: Ends = field(default_factory=Ends)
     board_from: int = 64
     base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
+    longest_grace: int = field(default=0, compare=False)
+    """At least what any live job wishes for (seconds)."""
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -135,6 +141,9 @@ class Snapshot:
             self.inheritance.most[project] = event.max_priority
             self._stand(sorted(self.inheritance.claims))
             return True
+        if isinstance(event, ReservationEvent):
+            self._reservation(recorded.stream.partition("/")[2], event, recorded.recorded_at)
+            return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
         if isinstance(event, Decided):
@@ -151,6 +160,7 @@ class Snapshot:
             self._count_preemption(job, event, recorded.recorded_at)
         waiters = {*self.dependents.waiters.get(job_id, ())}
         self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
+        self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
         if isinstance(event, Submitted):
             self.arrivals.add(event.spec)
         if job.leaves_for_another:
@@ -250,6 +260,14 @@ class Snapshot:
         self._recount(known)
         self.touched |= known.held
         return True
+
+    def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
+        changed = evolve_reservation(self.reservations.pop(name, None), event)
+        for each in [*self.reservations.values()]:
+            if each.is_over(at):
+                del self.reservations[each.name]
+        if not changed.is_over(at):
+            self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
         self.base.note(state.node.id)

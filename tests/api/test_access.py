@@ -64,6 +64,10 @@ CALLERS: dict[str, frozenset[str]] = {
     "PUT /policy/cohorts": ADMIN,
     "GET /policy/prices": READERS,
     "PUT /policy/prices": ADMIN,
+    "POST /reservations": OPERATORS,
+    "GET /reservations": READERS,
+    "GET /reservations/{reservation}": READERS,
+    "DELETE /reservations/{reservation}": OPERATORS,
     "GET /events": OPERATORS,
     "GET /audit/head": OPERATORS,
     "GET /audit/export": OPERATORS,
@@ -120,6 +124,7 @@ class Scene:
             "principal": "grace",
             "token": "token-of-nobody",
             "view": "jobs",
+            "reservation": "demo",
             "position": "1",
         }
         path = path.format(**{**known, **names})
@@ -151,6 +156,13 @@ class Scene:
             "PUT /policy/scheduler": {},
             "PUT /policy/cohorts": {"cohorts": []},
             "PUT /policy/prices": {"currency": "EUR", "gpu_hour": {}},
+            "POST /reservations": {
+                "name": "made-in-passing",
+                "start": "2199-01-01T00:00:00Z",
+                "duration_seconds": 60,
+                "nodes": [self.node.name],
+                "maintenance": True,
+            },
             "POST /audit/replay": {},
             "POST /audit/explain": {"job": self.job},
             "POST /audit/whatif": {},
@@ -172,6 +184,17 @@ def scene(world: World) -> Scene:
     assert node.send_log(order, 0, b"secret output\n").status_code == 200
     world.submit(project, name="secret-waiting", resources={"gpu": 64})
     world.schedule()
+    reservation = {
+        "name": "demo",
+        "start": "2199-01-01T00:00:00Z",
+        "duration_seconds": 60,
+        "nodes": [node.name],
+        "projects": [project],
+        "users": ["vera"],
+        "jobs": [order["job"]],
+    }
+    world.caught_up()
+    assert world.admin.post("/reservations", reservation).status_code == 202
     with tempfile.TemporaryDirectory() as folder:
         sign(world.dsn, world.store, Path(folder))
     callers = {

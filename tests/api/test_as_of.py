@@ -57,6 +57,7 @@ class Past:
     def ask(self, until: str, **query: Any) -> dict[str, Any]:
         """All answers; usage and cost up to the time at which they were asked first."""
         names = {"job": self.job, "node": self.node, "project": self.project}
+        names["reservation"] = "demo"
         known = (path for path in queries(self.world) if path not in WITHOUT)
         found = {}
         for path in known:
@@ -90,9 +91,18 @@ def test_what_was_said_is_said_again(world: World) -> None:
     prices = {"currency": "EUR", "cpu_micro": 10**12, "memory_gib_micro": 1, "gpu_micro": 5}
     assert world.admin.send("PUT", "/policy/prices", prices).status_code == 202
     assert world.admin.send("PUT", f"/projects/{project}/quota", {"gpu": 3}).status_code == 202
+    reservation = {
+        "name": "demo",
+        "start": to_text(world.store.now()),
+        "duration_seconds": 10**6,
+        "nodes": [node.name],
+        "projects": [project],
+    }
+    assert world.admin.post("/reservations", reservation).status_code == 202
     past.note()
     world.schedule()
     past.note()
+    assert world.admin.send("DELETE", "/reservations/demo").status_code == 202
     assert world.admin.post(f"/nodes/{node.name}/cordon", {"reason": "fan"}).status_code == 202
     assert world.admin.post(f"/jobs/{other}/cancel", {}).status_code == 202
     past.note()

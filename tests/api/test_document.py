@@ -60,9 +60,19 @@ def test_answers_are_as_the_document_says(world: World, tmp_path: Path) -> None:
     order = node.run(project)
     world.submit(project, resources={"gpu": 99})
     world.schedule()
+    reservation = {
+        "name": "demo",
+        "start": "2199-01-01T00:00:00Z",
+        "duration_seconds": 60,
+        "nodes": [node.name],
+        "projects": [project],
+    }
+    world.caught_up()
+    assert world.admin.post("/reservations", reservation).status_code == 202
     document = world.app.openapi()
     sign(world.dsn, world.store, tmp_path)
     names = {"job": order["job"], "node": node.name, "project": project, "position": 1}
+    names["reservation"] = "demo"
     for path, operations in document["paths"].items():
         if "get" not in operations or path.endswith(("/logs", "/export", "/metrics")):
             continue

@@ -175,6 +175,17 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
             "/policy/prices",
             {"currency": "EUR", "cpu_micro": 1, "memory_gib_micro": 1, "gpu_micro": 1},
         ),
+        "POST /reservations": (
+            "/reservations",
+            {
+                "name": "once",
+                "start": "2199-01-01T00:00:00Z",
+                "duration_seconds": 60,
+                "nodes": [node.name],
+                "maintenance": True,
+            },
+        ),
+        "DELETE /reservations/{reservation}": ("/reservations/once", None),
         "POST /quarantine/discard": (
             "/quarantine/discard",
             {"stream": "job/sick", "position": 1, "reason": "x"},

@@ -39,6 +39,40 @@ _NODE = {
     "agent_version": "0.1.0",
     "jobs": ["job-9"],
 }
+_RESERVATION: dict[str, Any] = {
+    "name": "course",
+    "state": "scheduled",
+    "window": {"start": NOW, "end": NOW, "nodes": ["node-001", "node-002"]},
+    "start": NOW,
+    "duration_seconds": 28_800,
+    "every_seconds": 86_400,
+    "until": None,
+    "nodes": [],
+    "gpus": 3,
+    "gpu_type": "A100",
+    "pool": "",
+    "projects": ["teaching"],
+    "users": [],
+    "jobs": [],
+    "maintenance": False,
+    "notice_seconds": 86_400,
+    "reason": "winter school",
+    "created_by": "olga",
+    "created_at": SUBMITTED,
+}
+_REPAIR = {
+    **_RESERVATION,
+    "name": "fans",
+    "state": "over",
+    "window": None,
+    "every_seconds": None,
+    "nodes": ["node-003"],
+    "gpus": 0,
+    "gpu_type": "",
+    "projects": [],
+    "maintenance": True,
+    "reason": "",
+}
 _POOL = {"name": "a100", "nodes": 3, "alive": 2, "gpu_models": ["A100"]} | {
     name: _NODE[name] for name in ("capacity", "allocated", "free")
 }
@@ -133,6 +167,8 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
             return 200, {"items": cell.events, "next_cursor": None}
         case _, ["nodes", *rest]:
             return _node(cell, rest, body)
+        case _, ["reservations", *rest]:
+            return _reservation(cell, method, rest, query, body)
         case _, ["quarantine", *rest]:
             return _quarantine(cell, rest, body)
         case _, ["views", *rest]:
@@ -265,6 +301,21 @@ def _node(cell: Cell, rest: list[str], body: Any) -> Answer:
             cell.documents["node"] = {"command": command, **(body or {})}
             return 202, {"id": "node-001", "cordoned": command != "uncordon", "draining": False}
     raise Refused(404, "no_such_node", "there is no such node")
+
+
+def _reservation(cell: Cell, method: str, rest: list[str], query: Query, body: Any) -> Answer:
+    match method, rest:
+        case "GET", []:
+            items = [_RESERVATION, _REPAIR] if "past" in query else [_RESERVATION]
+            return 200, {"items": items}
+        case "GET", ["course"]:
+            return 200, dict(_RESERVATION)
+        case "POST", []:
+            cell.documents["reservation"] = body
+            return 202, {"name": body["name"], "state": "scheduled"}
+        case "DELETE", ["course"]:
+            return 202, {"name": "course", "state": "cancelled"}
+    raise Refused(404, "no_such_reservation", "there is no such reservation")
 
 
 def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:

@@ -24,6 +24,7 @@ CASES = {
     "queue-why": ["queue", "--why"],
     "nodes": ["nodes"],
     "node": ["node", "show", "node-001"],
+    "reservations": ["reservations", "list", "--all"],
     "pools": ["pools"],
     "usage": ["usage"],
     "cost": ["cost", "--by", "project"],

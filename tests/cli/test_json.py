@@ -31,6 +31,13 @@ CASES: dict[str, tuple[list[str], str]] = {
     "nodes cordon": (["nodes", "cordon", "node-001"], "cordoned"),
     "nodes drain": (["nodes", "drain", "node-001"], "cordoned"),
     "nodes uncordon": (["nodes", "uncordon", "node-001"], "cordoned"),
+    "reservations": (["reservations"], "items"),
+    "reservations list": (["reservations", "list", "-a"], "items"),
+    "reservations create": (
+        ["reservations", "create", "new", "--start", "+2h", "--for", "4h", "--node", "node-001"],
+        "state",
+    ),
+    "reservations cancel": (["reservations", "cancel", "course"], "state"),
     "pools": (["pools"], "items"),
     "queue": (["queue"], "by_reason"),
     "events": (["events"], "items"),

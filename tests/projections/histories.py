@@ -17,9 +17,12 @@ from domain.policy import policy as policies
 from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
 from domain.project import project as projects
 from domain.project.budget import Budget, Per
+from domain.reservation import reservation as reservations
+from domain.reservation.events import Terms
+from domain.reservation.schedule import Schedule
 from domain.token import token as tokens
 from domain.token.events import Issued
-from domain.values.ids import ProjectId, TokenId
+from domain.values.ids import NodeId, ProjectId, TokenId
 from infra.codec import from_stored, to_stored
 from infra.store import stream_of
 from tests.simulation.users import PROJECTS
@@ -40,6 +43,7 @@ class People:
         self._projects: dict[ProjectId, projects.Project] = {}
         self._tokens: dict[TokenId, tokens.Token] = {}
         self._policy = policies.Policy()
+        self._reservations: dict[str, reservations.Reservation] = {}
 
     def begin(self) -> Iterator[Streamed]:
         """The projects, which must be there before anything happens in them."""
@@ -62,7 +66,14 @@ class People:
     def act(self) -> Iterator[Streamed]:
         """One decision, or none where it is refused."""
         decide = self._random.choice(
-            (self._member, self._price, self._token, self._scheduler, self._share)
+            (
+                self._member,
+                self._price,
+                self._token,
+                self._scheduler,
+                self._share,
+                self._reservation,
+            )
         )
         try:
             stream, events = decide()
@@ -105,6 +116,18 @@ class People:
         for event in events:
             self._policy = policies.evolve(self._policy, event)
         return stream_of("policy", "cell"), [*events]
+
+    def _reservation(self) -> Streamed:
+        name = f"r{self._random.randrange(3)}"
+        known = self._reservations.get(name)
+        if known is not None and self._random.random() < 0.5:
+            events = reservations.cancel(known, EPOCH)
+        else:
+            schedule = Schedule(EPOCH, 3600 + self._random.randrange(9))
+            terms = Terms(schedule, (NodeId("n0"),), users=("ada",))
+            events = reservations.create(known, name, terms, EPOCH)
+        self._reservations[name] = reservations.evolve(known, events[0])
+        return stream_of("reservation", name), [*events]
 
     def _token(self) -> Streamed:
         if self._tokens and self._random.random() < 0.5:

@@ -21,6 +21,7 @@ from projections import (
     projects,
     queue,
     quota,
+    reservations,
     tokens,
     usage,
 )
@@ -97,6 +98,7 @@ QUESTIONS: dict[str, Question] = {
     "cost": lambda c, p, at, n: cost.sums(c, _window(at), list(GroupBy)[n % 3], p),
     "currency": lambda c, p, *_: cost.currency(c, p),
     "policy": lambda c, p, *_: policy.get(c, p),
+    "reservations": lambda c, p, *_: reservations.find(c, p),
     "checkpoints": lambda c, p, *_: [checkpoints.find(c, job, 9, p) for job in JOBS],
     "tokens": lambda c, p, *_: tokens.find(c, p),
 }

@@ -20,7 +20,8 @@ from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
 from domain.scheduling.budgets import stop_at
-from domain.scheduling.conclude import conclude, grace_of, settle
+from domain.scheduling.conclude import conclude, settle
+from domain.scheduling.grace import grace_of
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId

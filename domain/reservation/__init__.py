@@ -1,0 +1,1 @@
+"""Reservation: nodes kept for some, or for nobody, on a schedule."""

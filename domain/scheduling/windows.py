@@ -1,0 +1,159 @@
+"""Windows: which nodes reservations and maintenance keep from whom, and when.
+
+1. a job that is not admitted may be on a kept node only if it is gone by the window's start;
+2. one whose length nobody knows is not started there from the notice before a window on;
+3. one that is admitted must be gone by the window's end, where its length is known.
+Only the first window of each reservation that is not over at a job's start matters: whoever is
+gone by its start touches no later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domain.job.job import Job
+from domain.node.node import pool_of
+from domain.reservation.events import Terms
+from domain.reservation.reservation import Reservation
+from domain.reservation.schedule import Span
+from domain.scheduling.lines import Line, Lines, Place
+from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import JobId, NodeId
+from domain.values.time import SECOND
+
+Access = frozenset[str]
+"""The names of the reservations that admit a job."""
+NOBODY: Access = frozenset()
+
+
+def admits(terms: Terms, job: Job) -> bool:
+    """Whether the job may use what is kept."""
+    return (
+        job.spec.project in terms.projects
+        or job.submitted_by in terms.users
+        or job.id in terms.jobs
+    )
+
+
+class Windows:
+    """What the reservations of a snapshot keep; those made earlier choose their nodes first."""
+
+    def __init__(self, snapshot: Snapshot, now: int) -> None:
+        self._snapshot = snapshot
+        self.live = [r for r in snapshot.reservations.values() if not r.is_over(now)]
+        self._named = {r.name: frozenset(r.terms.nodes) for r in self.live if r.terms.nodes}
+        self._chosen: dict[tuple[int, Span], frozenset[NodeId]] = {}
+        self._kept: dict[tuple[Access, int, int | None], frozenset[NodeId]] = {}
+
+    def access(self, job: Job) -> Access:
+        """The reservations that admit the job."""
+        if not self.live:
+            return NOBODY
+        return frozenset(r.name for r in self.live if admits(r.terms, job))
+
+    def named(self, job: JobId) -> Access:
+        """The reservations that admit the job by its id."""
+        return frozenset(r.name for r in self.live if job in r.terms.jobs)
+
+    def kept(self, access: Access, start: int, end: int | None) -> frozenset[NodeId]:
+        """The nodes on which a job from `start` to before `end` (None: nobody knows) may not be."""
+        key = (access, start, end)
+        if key not in self._kept:
+            closed = frozenset[NodeId]()
+            for number, one in enumerate(self.live):
+                span = one.terms.schedule.next_after(start)
+                if span is not None and _in_the_way(one, access, span, start, end):
+                    closed |= self.nodes(number, span)
+            self._kept[key] = closed
+        return self._kept[key]
+
+    def under_way(self, job: Job, moment: int) -> frozenset[NodeId]:
+        """The nodes that a window under way at the moment keeps from the job."""
+        found = frozenset[NodeId]()
+        for number, one in enumerate(self.live):
+            span = one.terms.schedule.next_after(moment)
+            if span is not None and span[0] <= moment and not admits(one.terms, job):
+                found |= self.nodes(number, span)
+        return found
+
+    def openings(self, after: int) -> list[int]:
+        """The moments after this one at which the next window of each reservation is over."""
+        spans = (one.terms.schedule.next_after(after) for one in self.live)
+        return sorted({span[1] for span in spans if span is not None})
+
+    def nodes(self, number: int, span: Span) -> frozenset[NodeId]:
+        """The nodes a reservation (by its number in `live`) keeps in one of its windows."""
+        one = self.live[number]
+        if one.terms.nodes:
+            return self._named[one.name]
+        key = (number, span)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(number, span)
+        return self._chosen[key]
+
+    def _choose(self, number: int, span: Span) -> frozenset[NodeId]:
+        """Whole nodes with enough GPUs, the largest first, then the smallest that is enough.
+
+        Of equal ones the last by name, since jobs fill the first. Never those that an overlapping
+        window has, by name or by an earlier choice. What runs there has no say, so the choice
+        stays as it is while nodes do.
+        """
+        terms, taken = self.live[number].terms, set[NodeId]()
+        for other, one in enumerate(self.live):
+            if one.terms.nodes or other < number:
+                for theirs in self._touching(one, span):
+                    taken |= self.nodes(other, theirs)
+        counts = {n: count for n, count in self._gpus(terms) if n not in taken}
+        left = sorted(counts, key=lambda n: (counts[n], n))
+        need, found = terms.gpus, list[NodeId]()
+        while left and counts[left[-1]] < need:
+            found.append(left.pop())
+            need -= counts[found[-1]]
+        enough = [n for n in left if counts[n] >= need]
+        found += [n for n in enough if counts[n] == counts[enough[0]]][-1:]
+        return frozenset(found)
+
+    @staticmethod
+    def _touching(one: Reservation, span: Span) -> list[Span]:
+        if one.terms.nodes:  # always the same ones: whether it touches is enough
+            first = one.terms.schedule.next_after(span[0])
+            return [first] if first is not None and first[0] < span[1] else []
+        return one.terms.schedule.touching(*span)
+
+    def _gpus(self, terms: Terms) -> Iterator[tuple[NodeId, int]]:
+        for name, state in self._snapshot.nodes.items():
+            offer = state.node.offer
+            if not state.takes_work or (terms.pool and pool_of(offer) != terms.pool):
+                continue
+            models = [d.model for d in offer.devices]
+            count = models.count(terms.gpu_type) if terms.gpu_type else len(models)
+            if count:
+                yield name, count
+
+
+def _in_the_way(one: Reservation, access: Access, span: Span, start: int, end: int | None) -> bool:
+    """Whether a job from start to end runs into the window, or out of it if it is admitted."""
+    if one.name in access:
+        return end is not None and span[1] < end
+    known = start + one.terms.notice_seconds * SECOND + 1 if end is None else end
+    return span[0] < known
+
+
+def split(lines: Lines, windows: Windows) -> Iterator[Line]:
+    """The lines, those apart in which reservations admit some jobs by their id and others not.
+
+    What is true of the first of a line must be true of all behind it.
+    """
+    named = {job for one in windows.live for job in one.terms.jobs if job in lines.of_job}
+    mixed = {lines.of_job[job][0] for job in named}
+    for key, line in lines.by_key.items():
+        if key not in mixed:
+            yield line
+            continue
+        parts: dict[Access, list[Place]] = {}
+        for place in line.places:
+            parts.setdefault(windows.named(place[1]), []).append(place)
+        for places in parts.values():
+            jobs = {job for _, job in places}
+            told = {kind: both for kind, known in line.told.items() if (both := known & jobs)}
+            yield Line(key, places, told)
