@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from api import (
     agents,
     audit,
+    budgets,
     cluster,
     configuration,
     decisions,
@@ -48,6 +49,7 @@ MODULES = (
     output,
     cluster,
     projects,
+    budgets,
     usage,
     policy,
     reservations,

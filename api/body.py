@@ -17,6 +17,7 @@ from pydantic import (
     StrictStr,
 )
 
+from api.after import AfterList
 from api.when import When
 from api.where import WhereBody
 from domain.errors import Invalid
@@ -154,6 +155,7 @@ class JobBody(Body):
     accept_when_absent: StrictBool = Field(
         False, description="accept it even if no node known or expected could ever run it"
     )
+    after: AfterList = []
 
     def spec(self) -> JobSpec:
         """The job as the domain knows it; Invalid names the field that is wrong."""
@@ -184,6 +186,7 @@ class JobBody(Body):
             min_replicas=self.min_replicas,
             preemptible=self.preemptible,
             accept_when_absent=self.accept_when_absent,
+            after=tuple(after.value() for after in self.after),
         )
 
 

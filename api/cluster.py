@@ -22,11 +22,13 @@ from domain.node import node as nodes
 from domain.node.events import NodeEvent
 from domain.node.node import Node, pool_of
 from domain.policy.inventory import ExpectedNode, Mismatch, expected, mismatches, offer_of
+from domain.scheduling.reason import WaitCode
 from domain.values.ids import NodeId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import to_text
 from infra.store import stream_of
 from projections import inventory as inventory_view
+from projections import jobs as job_view
 from projections import nodes as node_view
 from projections import queue as queue_view
 from projections.nodes import Node as NodeFound
@@ -48,7 +50,7 @@ class Waiting(BaseModel):
 
 
 class Queue(BaseModel):
-    """Who waits; `by_reason` adds up to `total`."""
+    """Who waits; `by_reason` adds up to `total`, with jobs that are blocked by others."""
 
     items: list[Waiting]
     by_reason: dict[str, int]
@@ -124,6 +126,8 @@ def get_queue(
     with caller.cell.connection() as connection:
         found = queue_view.find(connection, projects, limit, caller.at)
         counts = queue_view.by_reason(connection, projects, caller.at)
+        if blocked := job_view.blocked(connection, projects, caller.at):
+            counts[WaitCode.DEPENDENCY] = blocked
     items = [
         Waiting(
             queue_position=place,

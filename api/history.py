@@ -153,6 +153,9 @@ def summary(row: JobRow, place: int | None) -> str:
             return f"Held after failure {state.failures}: runs again at {to_text(row.due_at)}."
         case Phase.HELD:
             return "Held by its user: `compute resume` puts it into the queue."
+        case Phase.BLOCKED:
+            assert state.waiting is not None, "it was told when it was blocked"
+            return f"Not in the queue yet. {state.waiting.text()}"
         case Phase.SUSPENDED:
             return "Suspended: `compute resume` puts it into the queue."
         case Phase.PREEMPTING | Phase.STOPPING:
@@ -178,6 +181,8 @@ def tell(recorded: Recorded) -> str:
             return f"submitted by {user}"
         case e.Queued(cause=cause):
             return f"queued: {cause}"
+        case e.Cancelled(cause=e.CancelCause.DEPENDENCY, dependency=dependency):
+            return f"cancelled: {dependency}, which it came after, did not succeed"
         case e.WaitExplained(reason=WaitReason() as reason):
             return reason.text()
         case e.Placed(attempt=attempt, seats=seats):

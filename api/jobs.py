@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api import shapes
+from api.after import ends_of
 from api.auth import Caller, requires
 from api.body import BatchBody, JobBody, PriorityBody
 from api.cell import Connection
@@ -36,6 +37,7 @@ from projections import projects as project_view
 from projections import queue as queue_view
 from projections.jobs import Filter, JobRow
 
+Made = TypeVar("Made")
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
 Reader = Annotated[Caller, Depends(asks(Permission.READ_JOBS, in_project=True))]
 Submitter = Annotated[Caller, Depends(requires(Permission.SUBMIT_JOBS, in_project=True))]
@@ -64,8 +66,8 @@ def visible_job(caller: Caller, connection: Connection, job: str) -> JobRow:
 
 
 def _new_job(caller: Caller, spec: JobSpec, now: int) -> tuple[JobId, Sequence[Event]]:
-    job = JobId(fresh("job", now))
-    return job, jobs.submit(job, spec, caller.principal.name, now)
+    job, ended = JobId(fresh("job", now)), ends_of(caller.cell.store, spec)
+    return job, jobs.submit(job, spec, caller.principal.name, now, ended)
 
 
 def check_project(caller: Caller, connection: Connection, project: str) -> None:
@@ -115,7 +117,7 @@ def submit_batch(body: BatchBody, caller: Submitter, key: IdempotencyKey) -> Res
     changes, items = [], []
     for number, spec in enumerate(specs):
         _in_batch(number, partial(caller.cell.fleet.admit, fleet, spec, now))
-        job, events = _new_job(caller, spec, now)
+        job, events = _in_batch(number, partial(_new_job, caller, spec, now))
         command.project = spec.project
         changes.append(Change(stream_of("job", job), 0, events, command.meta))
         items.append({"id": job, "name": spec.name})

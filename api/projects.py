@@ -23,6 +23,7 @@ from domain.project import project as projects
 from domain.project.events import Quota
 from domain.project.project import Project
 from domain.values.ids import ProjectId, check_name
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import gibibytes, milli
 from domain.values.resources import NOTHING
 from infra.store import stream_of
@@ -59,6 +60,12 @@ class QuotaBody(Body):
         )
 
 
+class InheritanceBody(Body):
+    """The highest priority that jobs inherit from those that wait for them; 0 is none."""
+
+    max_priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)]
+
+
 class QuotaAnswer(BaseModel):
     gpu: int | None
     cpu_milli: int | None
@@ -71,6 +78,7 @@ class ProjectAnswer(BaseModel):
     members: dict[str, str]
     quota: QuotaAnswer
     used: shapes.Amount
+    max_inherited_priority: int
 
 
 class ProjectList(BaseModel):
@@ -98,6 +106,7 @@ def _answer(caller: Caller, rows: list[ProjectRow]) -> list[ProjectAnswer]:
                     gpu=gpu, cpu_milli=limits.cpu_milli, memory_bytes=limits.memory_bytes
                 ),
                 used=shapes.amount(held.used if held else NOTHING),
+                max_inherited_priority=row.state.max_inherited_priority,
             )
         )
     return answers
@@ -142,7 +151,7 @@ def set_member(
 ) -> Response:
     """Give a principal a role in the project."""
     who = check_name("principal", principal)
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.set_member(state, who, body.role),
     )
@@ -151,7 +160,7 @@ def set_member(
 @router.delete("/projects/{project}/members/{principal}", status_code=202, response_model=Changed)
 def remove_member(project: str, principal: str, caller: Manager, key: IdempotencyKey) -> Response:
     """Take a principal's role in the project away."""
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.remove_member(state, principal),
     )
@@ -160,13 +169,25 @@ def remove_member(project: str, principal: str, caller: Manager, key: Idempotenc
 @router.put("/projects/{project}/quota", status_code=202, response_model=Changed)
 def set_quota(project: str, body: QuotaBody, caller: Manager, key: IdempotencyKey) -> Response:
     """Limit what the project may hold at one moment."""
-    return _change(
+    return change(
         Command(caller, key, project, 202),
         lambda state: projects.set_quota(state, body.value()),
     )
 
 
-def _change(command: Command, decide: Callable[[Project], Sequence[Event]]) -> Response:
+@router.put("/projects/{project}/inheritance", status_code=202, response_model=Changed)
+def set_inheritance(
+    project: str, body: InheritanceBody, caller: Manager, key: IdempotencyKey
+) -> Response:
+    """Let jobs stand in the queue for those of the project that wait for them, up to a priority."""
+    return change(
+        Command(caller, key, project, 202),
+        lambda state: projects.set_inheritance(state, body.max_priority),
+    )
+
+
+def change(command: Command, decide: Callable[[Project], Sequence[Event]]) -> Response:
+    """Run a command on its project and wait until reads show it."""
     project = command.project
     assert project is not None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.after import AfterBody
 from api.where import WhereBody, where
 from domain.event import Recorded
 from domain.scheduling.reason import WaitReason
@@ -50,6 +51,7 @@ class Reason(BaseModel):
     blocker: str
     excluded: list[ExcludedNodes]
     starts_at: str | None = None
+    frees_at: str | None = None
 
 
 def reason(found: WaitReason | None) -> Reason | None:
@@ -65,6 +67,7 @@ def reason(found: WaitReason | None) -> Reason | None:
         blocker=found.blocker,
         excluded=[ExcludedNodes(constraint=x.constraint, nodes=x.nodes) for x in found.excluded],
         starts_at=_at(found.starts_at),
+        frees_at=_at(found.frees_at),
     )
 
 
@@ -133,6 +136,7 @@ class Job(BaseModel):
     min_replicas: int | None = None
     preemptible: bool = True
     accept_when_absent: bool = False
+    after: list[AfterBody] = []
 
 
 def _at(at: int | None) -> str | None:
@@ -191,6 +195,7 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         min_replicas=spec.min_replicas,
         preemptible=spec.preemptible,
         accept_when_absent=spec.accept_when_absent,
+        after=[AfterBody(job=a.job, on=a.on) for a in spec.after],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import psycopg
 
+from domain.scheduling.budgets import next_turn
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
 from domain.scheduling.moving import next_moment
@@ -110,13 +111,14 @@ class Scheduler:
 
     def _time_counts(self) -> bool:
         """Whether the time since the last plan alone may change what is decided."""
-        if self._window is not None and self._now() >= self._window:
+        settings, now = self.snapshot.policy.scheduler, self._now()
+        if self._window is not None and now >= self._window:
             return True
-        settings = self.snapshot.policy.scheduler
-        return (
-            len(self.snapshot.lines) > 0
-            and depends_on_time(settings)
-            and self._now() - self._planned >= settings.interval_seconds * SECOND
+        if not len(self.snapshot.lines):
+            return False
+        turn = next_turn(self.snapshot.budgets, self._planned)
+        return (turn is not None and turn <= now) or (
+            depends_on_time(settings) and now - self._planned >= settings.interval_seconds * SECOND
         )
 
     def save(self, busy: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Cost: the allocation intervals times the prices that held at the time."""
+"""Cost: the allocation intervals times their terms, or the prices that held at the time."""
 
 from __future__ import annotations
 
@@ -68,12 +68,20 @@ def _charge(price: str, amount: str, unit: int) -> str:
 
 def _lines(at: int | None) -> str:
     return f"""
-    SELECT cut.*, p.prices, p.gpus,
-           least(cut_ended, coalesce(p.until, cut_ended)) - greatest(cut_began, p.began_at) AS us
-    FROM ({cut(at)}) cut
+    WITH cut AS ({cut(at)})
+    SELECT cut.*, terms->'rates'->>'cpu_micro' AS cpu_price,
+           terms->'rates'->>'memory_gib_micro' AS memory_price,
+           terms->'rates'->>'gpu_micro' AS gpu_price, cut_ended - cut_began AS us
+    FROM cut WHERE terms IS NOT NULL
+    UNION ALL
+    SELECT cut.*, prices->>'cpu_micro', prices->>'memory_gib_micro',
+           coalesce(gpus->>gpu_model, prices->>'gpu_micro'),
+           least(cut_ended, coalesce(p.until, cut_ended)) - greatest(cut_began, p.began_at)
+    FROM cut
     JOIN (SELECT prices, gpus, began AS began_at, lead(began) OVER (ORDER BY position) AS until
           FROM {VIEW.at(at)} v) p
       ON p.began_at < cut_ended AND (p.until IS NULL OR p.until > cut_began)
+    WHERE terms IS NULL
 """
 
 
@@ -84,9 +92,9 @@ def sums(
 
     Time before the first price list costs nothing.
     """
-    cpu = _charge("prices->>'cpu_micro'", "cpu_milli", 1000)
-    memory = _charge("prices->>'memory_gib_micro'", "memory_bytes", GIB)
-    gpu = _charge("coalesce(gpus->>gpu_model, prices->>'gpu_micro')", "gpu_milli", 1000)
+    cpu = _charge("cpu_price", "cpu_milli", 1000)
+    memory = _charge("memory_price", "memory_bytes", GIB)
+    gpu = _charge("gpu_price", "gpu_milli", 1000)
     records = connection.execute(
         f'SELECT "{group_by.value}" AS key, {cpu} AS cpu, {memory} AS memory, {gpu} AS gpu'
         f" FROM ({_lines(at)}) lines GROUP BY 1 ORDER BY 1".encode(),

@@ -53,6 +53,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
     grace_expired: bool
     waiting: WaitReason | None
     waits: Waits
+    stop_at: int | None
     spec: JobSpec
 
     @cached_property
@@ -76,6 +77,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
             self.preemptor,
             self.grace_expired,
             self.waiting,
+            self.stop_at,
         )
 
 
@@ -105,7 +107,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         preemptions=(row.preemptions if row else 0) + isinstance(event, e.PreemptionRequested),
         outcome=ended.outcome if ended else None,
         exit_code=ended.exit_code if ended else None,
-        detail=ended.detail if ended else "",
+        detail=_detail(event, ended),
         version=recorded.version,
         queued_since=state.queued_since,
         attempt=state.attempt,
@@ -119,10 +121,17 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         grace_expired=state.grace_expired,
         waiting=state.waiting,
         waits=after(row.waits if row else Waits(), event, recorded.recorded_at),
+        stop_at=state.stop_at,
         spec=state.spec,
     )
     new.__dict__["state"] = state  # known: need not be put together again
     return new
+
+
+def _detail(event: JobEvent, ended: e.AttemptEnded | JobRow | None) -> str:
+    if isinstance(event, e.Cancelled) and event.dependency is not None:
+        return f"{event.dependency}, which it came after, did not succeed"
+    return ended.detail if ended else ""
 
 
 VIEW = View(
@@ -201,6 +210,17 @@ def _page(where: str, at: int | None) -> str:
     # Each part is cut to the page first: the rows that are so still are most jobs there ever were.
     parts = (f"(SELECT * FROM {part} p WHERE {where} {order})" for part in VIEW.parts(at))
     return f"SELECT v.*{_SPEC} FROM ({' UNION ALL '.join(parts)}) v {order}"
+
+
+def blocked(connection: Reader, projects: Sequence[str] | None, at: int | None = None) -> int:
+    """How many jobs wait outside of the queue for others to end."""
+    record = connection.execute(
+        f"SELECT count(*) AS jobs FROM {VIEW.at(at)} v WHERE ended_at IS NULL AND phase = %s"
+        " AND (%s OR project = ANY(%s))".encode(),
+        (Phase.BLOCKED, projects is None, list(projects or ())),
+    ).fetchone()
+    assert record is not None
+    return int(record["jobs"])
 
 
 @dataclass(frozen=True)

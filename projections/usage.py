@@ -9,13 +9,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain.allocation.events import Granted, Released
+from domain.allocation.events import Granted, Released, Terms
 from domain.event import Recorded
 from projections.view import Key, Reader, Row, View, kinds
 
 
 class IntervalRow(Row, frozen=True, kw_only=True):
-    """What an attempt held, from grant to release (microseconds; None while it lasts)."""
+    """What an attempt held, from grant to release (microseconds; None while it lasts).
+
+    On `terms` it counts until their end at most, and costs what they say.
+    """
 
     allocation: str
     job: str
@@ -28,6 +31,7 @@ class IntervalRow(Row, frozen=True, kw_only=True):
     gpu_model: str
     began: int
     ended: int | None
+    terms: Terms | None = None
 
 
 def _touches(recorded: Recorded) -> Iterable[Key]:
@@ -51,6 +55,7 @@ def _fold(row: IntervalRow | None, _key: Key, recorded: Recorded) -> IntervalRow
             gpu_model=event.gpu_model,
             began=recorded.recorded_at,
             ended=None,
+            terms=event.terms,
             position=recorded.position,
         )
     assert row is not None, "an allocation is granted before it is released"
@@ -101,9 +106,10 @@ def cut(at: int | None) -> str:
     """The intervals of a Window with their part inside it, as known at a position."""
     return f"""
     SELECT *, greatest(began, %(since)s) AS cut_began,
-           least(coalesce(ended, %(until)s), %(until)s) AS cut_ended
+           least(ended, (terms->>'until')::bigint, %(until)s) AS cut_ended
     FROM {VIEW.at(at)} v
     WHERE began < %(until)s AND (ended IS NULL OR ended > %(since)s)
+      AND (terms IS NULL OR (terms->>'until')::bigint > greatest(began, %(since)s))
       AND (%(all)s OR project = ANY(%(projects)s))
       AND (%(job)s::text IS NULL OR job = %(job)s)
 """

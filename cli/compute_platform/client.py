@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LIVE = (
     "queued",
     "held",
+    "blocked",
     "starting",
     "running",
     "preempting",

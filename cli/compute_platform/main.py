@@ -45,7 +45,7 @@ _SECTIONS: dict[str, Section] = {
         ),
     },
     "Projects and access": {
-        "projects": (_AT + "projects:projects", "List and change projects, members, quotas."),
+        "projects": (_AT + "projects:projects", "List and change projects, members, quotas, budgets."),
         "usage": (_AT + "usage:usage", "Show what was used, by project, user or job."),
         "cost": (_AT + "usage:cost", "Show what it cost, by project, user or job."),
         "token": (_AT + "token:token", "Create, list and revoke tokens."),

@@ -101,12 +101,25 @@ def grant(
     user: str,
     exclusive: bool = False,
     labels: tuple[tuple[str, str], ...] = (),
+    terms: e.Terms | None = None,
+    payer: str = "",
 ) -> list[AllocationEvent]:
     """Give the attempt its seats."""
     if [seat.rank for seat in seats] != list(range(len(seats))) or len(boots) != len(seats):
         raise Conflict("bad_seats", "seats are ranked from 0, each with its node's boot")
     granted = e.Granted(
-        allocation, job, attempt, seats, boots, per_seat, gpu_model, user, exclusive, labels
+        allocation,
+        job,
+        attempt,
+        seats,
+        boots,
+        per_seat,
+        gpu_model,
+        user,
+        exclusive,
+        labels,
+        terms,
+        payer,
     )
     return [granted]
 

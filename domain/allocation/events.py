@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from domain.allocation.seat import Outcome, Seat
 from domain.event import Event
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
+from domain.values.money import Rates
 from domain.values.resources import Resources
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a grant under a budget may come to: charged at these rates, until then at most.
+
+    `until` is in microseconds. The platform asks the job to end in good time before; should that
+    take longer, it is at nobody's charge.
+    """
+
+    until: int
+    rates: Rates
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,8 @@ class Granted(Event, name="allocation.granted.v1"):
     user: str
     exclusive: bool = False  # nothing else runs on its nodes
     labels: tuple[tuple[str, str], ...] = ()  # of the job: others stay near to or away from it
+    terms: Terms | None = None  # where a budget is charged
+    payer: str = ""  # whose fair share it counts for: who it was placed for, if not its user
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class SeatLost(Event, name="allocation.seat_lost.v1"):
 
 @dataclass(frozen=True)
 class Released(Event, name="allocation.released.v1"):
-    """Every seat ended: the resources are free; charged until now."""
+    """Every seat ended: the resources are free; charged until now, or the end of its terms."""
 
     allocation: AllocationId
     job: JobId

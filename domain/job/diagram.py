@@ -8,6 +8,7 @@ _MEANING = {
     Phase.SUBMITTED: "Accepted; the same transaction queues or holds it.",
     Phase.QUEUED: "Waits for the scheduler, with a typed reason.",
     Phase.HELD: "Not in the queue: held by its user, or until its retry is due.",
+    Phase.BLOCKED: "Not in the queue until the jobs it comes after have ended.",
     Phase.STARTING: "Has its whole gang of seats; they are being started.",
     Phase.RUNNING: "Every seat runs.",
     Phase.PREEMPTING: "Asked to save and leave, for a job of higher priority, a drain or a window.",
@@ -16,8 +17,8 @@ _MEANING = {
     Phase.SUSPENDED: "Out of the queue, its checkpoint kept, until resumed.",
     Phase.SUCCEEDED: "Every seat ended with exit code 0.",
     Phase.FAILED: "Ended badly and no retry is left.",
-    Phase.CANCELLED: "Ended by its user.",
-    Phase.TIMED_OUT: "Ended by its time limit.",
+    Phase.CANCELLED: "Ended by its user, or because a job it comes after did not succeed.",
+    Phase.TIMED_OUT: "Ended by its time limit, or where its budget had no more for it.",
 }
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from domain.allocation.seat import Outcome, Seat
 from domain.event import Event
+from domain.job.after import End
 from domain.job.spec import JobSpec
 from domain.scheduling.reason import WaitReason
 from domain.values.ids import AllocationId, JobId
@@ -23,6 +24,14 @@ class QueuedCause(StrEnum):
     NODE_LOST = "node_lost"
     RESUMED = "resumed"
     REQUEUED = "requeued"
+    UNBLOCKED = "unblocked"  # the jobs it comes after have ended
+
+
+class CancelCause(StrEnum):
+    """Why a job was cancelled."""
+
+    ASKED = "asked"
+    DEPENDENCY = "dependency"  # a job it comes after did not end as it had to
 
 
 class StopCause(StrEnum):
@@ -32,6 +41,7 @@ class StopCause(StrEnum):
     SUSPEND = "suspend"
     REQUEUE = "requeue"
     TIME_LIMIT = "time_limit"
+    BUDGET = "budget"  # what was reserved of its budget is used up
     SEAT_ENDED = "seat_ended"  # one seat of the gang failed or was lost: the others must end
     PRIORITY = "priority"  # preempted for a job of higher priority
     DRAIN = "drain"  # preempted because its node is drained
@@ -40,9 +50,12 @@ class StopCause(StrEnum):
 
 @dataclass(frozen=True)
 class Submitted(Event, name="job.submitted.v1"):
+    """`ended` are those of the jobs it comes after that had ended by then."""
+
     job: JobId
     spec: JobSpec
     submitted_by: str
+    ended: tuple[End, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,11 @@ class Held(Event, name="job.held.v1"):
 
 
 @dataclass(frozen=True)
+class Blocked(Event, name="job.blocked.v1"):
+    """Not in the queue until the jobs it comes after have ended."""
+
+
+@dataclass(frozen=True)
 class WaitExplained(Event, name="job.wait_explained.v1"):
     """The dominant reason for the wait became this one."""
 
@@ -81,12 +99,16 @@ class WaitExplained(Event, name="job.wait_explained.v1"):
 
 @dataclass(frozen=True)
 class Placed(Event, name="job.placed.v1"):
-    """Given its whole gang: `seats` name node and devices, one per replica."""
+    """Given its whole gang: `seats` name node and devices, one per replica.
+
+    `stop_at` (microseconds) is when it is asked to end, where a budget has no more for it.
+    """
 
     attempt: int
     allocation: AllocationId
     seats: tuple[Seat, ...]
     reason: str
+    stop_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +193,10 @@ class Failed(Event, name="job.failed.v1"):
 
 @dataclass(frozen=True)
 class Cancelled(Event, name="job.cancelled.v1"):
-    pass
+    """Ended without success; `dependency` is the job it was to come after, if that is why."""
+
+    cause: CancelCause = CancelCause.ASKED
+    dependency: JobId | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +209,7 @@ JobEvent = (
     | Reopened
     | Queued
     | Held
+    | Blocked
     | WaitExplained
     | Placed
     | Started

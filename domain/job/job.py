@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from domain.allocation.seat import Outcome, Seat
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
 from domain.job import events as e
-from domain.job.events import JobEvent, QueuedCause, StopCause
+from domain.job.after import Condition, End
+from domain.job.events import CancelCause, JobEvent, QueuedCause, StopCause
 from domain.job.spec import JobSpec, Retry
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
-from domain.scheduling.reason import WaitReason
+from domain.scheduling.reason import WaitCode, WaitReason
 from domain.values.checks import between
 from domain.values.copies import replace
 from domain.values.ids import AllocationId, JobId
@@ -40,6 +41,7 @@ class Job:
     preemptor: JobId | None = None
     grace_expired: bool = False
     waiting: WaitReason | None = None
+    stop_at: int | None = None
 
     @property
     def leaves_for_another(self) -> bool:
@@ -71,7 +73,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
     match event:
         case e.Queued(since=since):
             return _unplaced(job, phase=phase, queued_since=since, due_at=None)
-        case e.Placed(attempt=attempt, allocation=allocation, seats=seats):
+        case e.Placed(attempt=attempt, allocation=allocation, seats=seats, stop_at=stop_at):
             return replace(
                 job,
                 phase=phase,
@@ -79,6 +81,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
                 allocation=allocation,
                 seats=seats,
                 waiting=None,
+                stop_at=stop_at,
             )
         case e.Started(at=at):
             return replace(job, phase=phase, started_at=at)
@@ -107,6 +110,9 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             return replace(job, waiting=reason)
         case e.Suspended() | e.Succeeded() | e.Failed() | e.Cancelled() | e.TimedOut():
             return _unplaced(job, phase=phase, due_at=None)
+        case e.Blocked():
+            names = ", ".join(dependency.job for dependency in job.spec.after)
+            return replace(job, phase=phase, waiting=WaitReason(WaitCode.DEPENDENCY, blocker=names))
         case e.Held() | e.AttemptEnded():
             return replace(job, phase=phase)
         case _:
@@ -124,6 +130,7 @@ def _unplaced(job: Job, **changes: Any) -> Job:
         preemptor=None,
         grace_expired=False,
         waiting=None,
+        stop_at=None,
         **changes,
     )
 
@@ -146,11 +153,42 @@ def _require_attempt(job: Job, attempt: int) -> None:
         raise Conflict("stale_attempt", f"attempt {attempt} is not live", attempt=job.attempt)
 
 
-def submit(job: JobId, spec: JobSpec, submitted_by: str, now: int) -> list[JobEvent]:
-    """Accept a new job into the queue, or held if its spec says so."""
-    submitted = e.Submitted(job, spec, submitted_by)
-    entry = e.Held() if spec.hold else _queued(evolve(None, submitted), QueuedCause.SUBMITTED, now)
-    return [submitted, entry]
+def submit(
+    job: JobId, spec: JobSpec, submitted_by: str, now: int, ended: tuple[End, ...] = ()
+) -> list[JobEvent]:
+    """Accept a new job: held if its spec says so, blocked if it comes after others, else queued.
+
+    `ended` are those of the others that ended before. Invalid if one of them did not succeed and
+    had to.
+    """
+    failed = {end.job for end in ended if not end.succeeded}
+    for number, dependency in enumerate(spec.after):
+        if dependency.on is Condition.OK and dependency.job in failed:
+            field = f"after.{number}.job"
+            detail = f"{field}: {dependency.job} ended without success; name another, or on: any"
+            raise Invalid("dependency_failed", detail, field=field)
+    submitted = e.Submitted(job, spec, submitted_by, ended)
+    if spec.hold:
+        return [submitted, e.Held()]
+    return [submitted, _entry(evolve(None, submitted), QueuedCause.SUBMITTED, now)]
+
+
+def _entry(job: Job, cause: QueuedCause, now: int) -> JobEvent:
+    """Into the queue, or blocked until the jobs it comes after have ended."""
+    awaits = bool(job.spec.after) and job.queued_since == 0  # once it was in the queue, they had
+    return e.Blocked() if awaits else _queued(job, cause, now)
+
+
+def unblock(job: Job, now: int) -> list[JobEvent]:
+    """The jobs it comes after have ended: into the queue."""
+    _require(job, frozenset({Phase.BLOCKED}), "unblock")
+    return [_queued(job, QueuedCause.UNBLOCKED, now)]
+
+
+def give_up(job: Job, dependency: JobId) -> list[JobEvent]:
+    """The job it comes after did not end as it had to: it can never start."""
+    _require(job, frozenset({Phase.BLOCKED}), "give up")
+    return [e.Cancelled(CancelCause.DEPENDENCY, dependency)]
 
 
 def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
@@ -161,14 +199,18 @@ def explain_wait(job: Job, reason: WaitReason) -> list[JobEvent]:
 
 
 def place(
-    job: Job, allocation: AllocationId, seats: tuple[Seat, ...], reason: str
+    job: Job,
+    allocation: AllocationId,
+    seats: tuple[Seat, ...],
+    reason: str,
+    stop_at: int | None = None,
 ) -> list[JobEvent]:
-    """Give the job its whole gang, or nothing."""
+    """Give the job its whole gang, or nothing; until `stop_at` (microseconds) at most."""
     _require(job, frozenset({Phase.QUEUED}), "place")
     least = job.spec.replicas if job.spec.min_replicas is None else job.spec.min_replicas
     if not least <= len(seats) <= job.spec.replicas:
         raise Conflict("gang_incomplete", want=job.spec.replicas, got=len(seats))
-    return [e.Placed(job.attempt + 1, allocation, seats, reason)]
+    return [e.Placed(job.attempt + 1, allocation, seats, reason, stop_at)]
 
 
 def start(job: Job, attempt: int, at: int) -> list[JobEvent]:
@@ -213,9 +255,21 @@ def expire_grace(job: Job, now: int) -> list[JobEvent]:
 
 
 def limit_at(job: Job) -> int | None:
-    """When the time limit of the running attempt ends; None once it was asked to stop."""
+    """When the attempt has to end: by its time limit once it runs, or by what its budget had.
+
+    None if nothing limits it, and once it was asked to stop.
+    """
+    if job.stop_cause is not None:
+        return None
+    own = _own_limit(job)
+    if own is None or job.stop_at is None:
+        return job.stop_at if own is None else own
+    return min(own, job.stop_at)
+
+
+def _own_limit(job: Job) -> int | None:
     limit = job.spec.time_limit_seconds
-    if limit is None or job.started_at is None or job.stop_cause is not None:
+    if limit is None or job.started_at is None:
         return None
     return job.started_at + limit * SECOND
 
@@ -225,7 +279,8 @@ def reach_limit(job: Job, now: int, deadline: int) -> list[JobEvent]:
     limit = limit_at(job)
     if limit is None or limit > now:
         raise Conflict("not_due", "the attempt has not reached its time limit")
-    return stop(job, StopCause.TIME_LIMIT, deadline)
+    by_budget = limit == job.stop_at and limit != _own_limit(job)
+    return stop(job, StopCause.BUDGET if by_budget else StopCause.TIME_LIMIT, deadline)
 
 
 def cancel(job: Job, deadline: int) -> list[JobEvent]:
@@ -240,15 +295,15 @@ def suspend(job: Job, deadline: int) -> list[JobEvent]:
     """Take the job out of the queue, or have it save and leave its nodes."""
     if job.phase in PLACED:
         return stop(job, StopCause.SUSPEND, deadline)
-    _require(job, frozenset({Phase.QUEUED, Phase.HELD}), "suspend")
+    _require(job, frozenset({Phase.QUEUED, Phase.HELD, Phase.BLOCKED}), "suspend")
     return [e.Suspended()]
 
 
 def resume(job: Job, now: int) -> list[JobEvent]:
-    """Put a suspended or held job into the queue."""
+    """Put a suspended or held job into the queue, once the jobs it comes after have ended."""
     _require(job, frozenset({Phase.SUSPENDED, Phase.HELD}), "resume")
     cause = QueuedCause.RESUMED if job.phase is Phase.SUSPENDED else QueuedCause.RELEASED
-    return [_queued(job, cause, now)]
+    return [_entry(job, cause, now)]
 
 
 def requeue(job: Job, now: int, deadline: int) -> list[JobEvent]:
@@ -257,7 +312,7 @@ def requeue(job: Job, now: int, deadline: int) -> list[JobEvent]:
         return stop(job, StopCause.REQUEUE, deadline)
     _require(job, ENDED - {Phase.SUCCEEDED}, "requeue")
     again = e.Reopened(job.id, job.spec, job.submitted_by, job.priority, job.attempt)
-    return [again, _queued(job, QueuedCause.REQUEUED, now)]
+    return [again, _entry(evolve(None, again), QueuedCause.REQUEUED, now)]
 
 
 def retry_due(job: Job, now: int) -> list[JobEvent]:
@@ -307,7 +362,7 @@ def _consequence(
     match job.stop_cause:
         case StopCause.CANCEL:
             return e.Cancelled()
-        case StopCause.TIME_LIMIT:
+        case StopCause.TIME_LIMIT | StopCause.BUDGET:
             return e.TimedOut(attempt)
         case StopCause.SUSPEND:
             return e.Suspended()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from domain.errors import Invalid
+from domain.job.after import After, check_after
 from domain.job.where import ANYWHERE, Where
 from domain.values.checks import between
 from domain.values.ids import ProjectId
@@ -46,6 +47,7 @@ class JobSpec:
     is how long it is expected to run, for planning only; without it the time limit is taken.
     `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
     `accept_when_absent`: it was to be accepted even if no node known could ever run it.
+    `after` are jobs of the project that have to end before it may start.
     """
 
     name: str
@@ -69,6 +71,7 @@ class JobSpec:
     min_replicas: int | None = None
     preemptible: bool = True
     accept_when_absent: bool = False
+    after: tuple[After, ...] = ()
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
@@ -93,6 +96,7 @@ class JobSpec:
             between("min_replicas", self.min_replicas, 1, self.replicas)
         if self.deadline is not None:
             between("deadline", self.deadline, 0, LARGEST)
+        check_after(self.after)
         if not self.command or not self.command[0]:
             raise Invalid("no_command", "command: give at least one word", field="command")
         if sum(len(word.encode()) for word in self.command) > MAX_COMMAND_BYTES:

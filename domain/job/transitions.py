@@ -13,6 +13,7 @@ class Phase(StrEnum):
     SUBMITTED = "submitted"
     QUEUED = "queued"
     HELD = "held"
+    BLOCKED = "blocked"
     STARTING = "starting"
     RUNNING = "running"
     PREEMPTING = "preempting"
@@ -24,15 +25,16 @@ class Phase(StrEnum):
     TIMED_OUT = "timed_out"
 
 
-WAITING = frozenset({Phase.QUEUED, Phase.HELD, Phase.SUSPENDED})
+WAITING = frozenset({Phase.QUEUED, Phase.HELD, Phase.BLOCKED, Phase.SUSPENDED})
 PLACED = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PREEMPTING, Phase.STOPPING})
 ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.TIMED_OUT})
 
 _RULES: list[tuple[type[e.JobEvent], frozenset[Phase], Phase | None]] = [
     # event, phases it may happen in, phase after (None: the same)
     (e.Reopened, ENDED - {Phase.SUCCEEDED}, Phase.SUBMITTED),
-    (e.Queued, frozenset({Phase.SUBMITTED, Phase.HELD, Phase.SUSPENDED}) | PLACED, Phase.QUEUED),
+    (e.Queued, frozenset({Phase.SUBMITTED}) | (WAITING - {Phase.QUEUED}) | PLACED, Phase.QUEUED),
     (e.Held, frozenset({Phase.SUBMITTED}), Phase.HELD),
+    (e.Blocked, frozenset({Phase.SUBMITTED, Phase.HELD, Phase.SUSPENDED}), Phase.BLOCKED),
     (e.WaitExplained, frozenset({Phase.QUEUED}), None),
     (e.Placed, frozenset({Phase.QUEUED}), Phase.STARTING),
     (e.Started, frozenset({Phase.STARTING}), Phase.RUNNING),
@@ -48,7 +50,7 @@ _RULES: list[tuple[type[e.JobEvent], frozenset[Phase], Phase | None]] = [
     (e.RetryScheduled, PLACED, Phase.HELD),
     (
         e.Suspended,
-        frozenset({Phase.QUEUED, Phase.HELD, Phase.STOPPING}),
+        frozenset({Phase.QUEUED, Phase.HELD, Phase.BLOCKED, Phase.STOPPING}),
         Phase.SUSPENDED,
     ),
     (e.PriorityChanged, frozenset(Phase) - ENDED - {Phase.SUBMITTED}, None),

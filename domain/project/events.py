@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.access import Role
 from domain.event import Event
+from domain.project.budget import Budget
 from domain.values.ids import ProjectId
 
 
@@ -42,5 +43,19 @@ class QuotaSet(Event, name="project.quota_set.v1"):
     quota: Quota
 
 
-ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet
+@dataclass(frozen=True)
+class BudgetsSet(Event, name="project.budgets_set.v1"):
+    """All budgets of the project; those set before hold no more."""
+
+    budgets: tuple[Budget, ...]
+
+
+@dataclass(frozen=True)
+class InheritanceSet(Event, name="project.inheritance_set.v1"):
+    """The highest priority that jobs of the project inherit from those that wait for them."""
+
+    max_priority: int
+
+
+ProjectEvent = Created | MemberSet | MemberRemoved | QuotaSet | BudgetsSet | InheritanceSet
 """Any event on a project's stream."""

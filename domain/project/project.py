@@ -8,9 +8,11 @@ from typing import assert_never
 from domain.access import PROJECT_ROLES, Role
 from domain.errors import Conflict, Invalid
 from domain.project import events as e
+from domain.project.budget import Budget, check_budgets
 from domain.project.events import ProjectEvent, Quota
 from domain.values.checks import between
 from domain.values.ids import ProjectId
+from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST
 
 
@@ -22,6 +24,8 @@ class Project:
     description: str
     members: tuple[tuple[str, Role], ...] = ()
     quota: Quota = Quota()
+    budgets: tuple[Budget, ...] = ()
+    max_inherited_priority: int = 0
 
 
 def evolve(project: Project | None, event: ProjectEvent) -> Project:
@@ -37,6 +41,10 @@ def evolve(project: Project | None, event: ProjectEvent) -> Project:
             return replace(project, members=tuple(m for m in project.members if m[0] != principal))
         case e.QuotaSet(quota=quota):
             return replace(project, quota=quota)
+        case e.BudgetsSet(budgets=budgets):
+            return replace(project, budgets=budgets)
+        case e.InheritanceSet(max_priority=most):
+            return replace(project, max_inherited_priority=most)
         case _:
             assert_never(event)
 
@@ -72,3 +80,16 @@ def set_quota(project: Project, quota: Quota) -> list[ProjectEvent]:
         if value is not None:
             between(f"quota.{field}", value, 0, LARGEST)
     return [] if quota == project.quota else [e.QuotaSet(quota)]
+
+
+def set_budgets(project: Project, budgets: tuple[Budget, ...]) -> list[ProjectEvent]:
+    """Limit what the project and its users may use within windows of time."""
+    check_budgets(budgets)
+    return [] if budgets == project.budgets else [e.BudgetsSet(budgets)]
+
+
+def set_inheritance(project: Project, max_priority: int) -> list[ProjectEvent]:
+    """Limit the priority that jobs inherit from those that wait for them; 0 is none."""
+    between("max_priority", max_priority, 0, MAX_PRIORITY)
+    known = max_priority == project.max_inherited_priority
+    return [] if known else [e.InheritanceSet(max_priority)]

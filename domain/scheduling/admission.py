@@ -57,7 +57,7 @@ class Fleet:
         self._room = self._snapshot.rooms.empty(self._snapshot)
         some = _sample(self.offers)
         part = _empty(some, policy) if len(some) < len(self.offers) else None
-        self._part = None if part is None else part.base.empty(part)
+        self._part = None if part is None else part.rooms.empty(part)
         self._verdicts: dict[Demand, Verdict | None] = {}
 
     def judge(self, spec: JobSpec) -> Verdict | None:

@@ -195,7 +195,7 @@ def _cohort(trial: _Trial) -> Iterator[Change]:
     """The nominal quota of the project's leaf, of what the tree refuses."""
     snapshot, job = trial.snapshot, trial.job
     leaf = next((x for x in snapshot.policy.cohorts if x.project == job.spec.project), None)
-    if leaf is None or Ledger(snapshot).affordable(job):
+    if leaf is None or Ledger(snapshot, trial.now).affordable(job):
         return iter(())
     names = _refused(trial, leaf)
 
@@ -219,7 +219,7 @@ def _refused(trial: _Trial, leaf: Cohort) -> list[str]:
         larger = c.LargerCohort(leaf.name, replace(leaf.nominal, **others))
         forth, back = events_of(larger, trial.snapshot, trial.job)
         with told(trial.snapshot, forth, back, trial.now):
-            if Ledger(trial.snapshot).affordable(trial.job):
+            if Ledger(trial.snapshot, trial.now).affordable(trial.job):
                 names.remove(name)
     return names
 

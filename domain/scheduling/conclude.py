@@ -51,6 +51,17 @@ def conclude(snapshot: Snapshot, now: int) -> list[Conclusion]:
     return found
 
 
+def settle(snapshot: Snapshot, now: int) -> list[tuple[Job, list[JobEvent]]]:
+    """What follows for blocked jobs: into the queue, or given up for one that had to succeed."""
+    dependents = snapshot.dependents
+    found = []
+    for name in sorted(dependents.ready):
+        if f"job/{name}" not in snapshot.held_out:
+            job, failed = snapshot.jobs[name], dependents.failed.get(name)
+            found.append((job, jobs.give_up(job, failed) if failed else jobs.unblock(job, now)))
+    return found
+
+
 def _conclude(
     snapshot: Snapshot, allocation: Allocation, moves: set[AllocationId], now: int
 ) -> Conclusion:

@@ -9,7 +9,8 @@ from domain.event import Change, Event, Meta, StreamId, stream_of
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
-from domain.scheduling.conclude import Conclusion, conclude
+from domain.scheduling.budgets import stop_at
+from domain.scheduling.conclude import Conclusion, conclude, settle
 from domain.scheduling.events import Step
 from domain.scheduling.grace import grace_of
 from domain.scheduling.plan import Placement, Plan, plan
@@ -25,7 +26,9 @@ Decision = list[Change]
 def decide(step: Step, snapshot: Snapshot, now: int) -> list[Decision]:
     """What the step decides at `now`: the same for the same snapshot, wherever it is computed."""
     if step is Step.CONCLUDE:
-        return [_conclusion(snapshot, found) for found in conclude(snapshot, now)]
+        concluded = [_conclusion(snapshot, found) for found in conclude(snapshot, now)]
+        settled = [[_of_job(snapshot, job, events)] for job, events in settle(snapshot, now)]
+        return concluded + settled
     return planned(snapshot, plan(snapshot, now), now)
 
 
@@ -56,7 +59,7 @@ def _conclusion(snapshot: Snapshot, found: Conclusion) -> Decision:
 
 def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
     job = snapshot.jobs[placement.job]
-    attempt = job.attempt + 1
+    attempt, payer = job.attempt + 1, snapshot.inheritance.of(job).user
     allocation = AllocationId(f"alloc-{job.id.removeprefix('job-')}-{attempt}")
     boots = tuple(snapshot.nodes[seat.node].node.offer.boot for seat in placement.seats)
     granted = allocations.grant(
@@ -70,8 +73,12 @@ def _placement(snapshot: Snapshot, placement: Placement) -> Decision:
         user=job.submitted_by,
         exclusive=job.spec.where.exclusive,
         labels=job.spec.labels,
+        terms=placement.terms,
+        payer="" if payer == job.submitted_by else payer,
     )
-    placed = jobs.place(job, allocation, placement.seats, snapshot.policy.scheduler.score)
+    terms, grace, score = placement.terms, grace_of(job, snapshot), snapshot.policy.scheduler.score
+    until = None if terms is None else stop_at(terms, grace)
+    placed = jobs.place(job, allocation, placement.seats, score, until)
     return [
         _of_allocation(snapshot, allocation, granted, job),
         _of_job(snapshot, job, placed),

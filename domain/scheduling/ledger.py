@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from domain.allocation.events import Granted, Released
+from domain.allocation.events import Granted, Released, Terms
 from domain.event import Recorded
 from domain.job import events as e
 from domain.node.events import NodeEvent
 from domain.node.node import Node
 from domain.node.node import evolve as evolve_node
-from domain.policy.events import PriceList, PricesSet
+from domain.policy.events import PricesSet
+from domain.policy.prices import rates_of
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, DeviceId, JobId, NodeId, ProjectId
-from domain.values.money import charge
-from domain.values.quantity import GIB
 from domain.values.resources import NOTHING, Resources
 
 
@@ -57,6 +56,7 @@ class _Hold:
     amount: Resources
     model: str
     since: int
+    terms: Terms | None = None
 
 
 class Ledger:
@@ -75,7 +75,7 @@ class Ledger:
             project = self._projects[found.job]
             amount = found.per_seat * len(found.seats)
             model = _model(start, found.seats[0].node, found.seats[0].devices)
-            self._holds[found.id] = _Hold(project, amount, model, at)
+            self._holds[found.id] = _Hold(project, amount, model, at, start.granted[found.id].terms)
         for project in self._projects.values():
             self._of(project)
 
@@ -88,7 +88,7 @@ class Ledger:
         elif isinstance(event, Granted):
             project = ProjectId(recorded.meta.project or "")
             amount = event.per_seat * len(event.seats)
-            self._holds[event.allocation] = _Hold(project, amount, event.gpu_model, at)
+            self._holds[event.allocation] = _Hold(project, amount, event.gpu_model, at, event.terms)
         elif isinstance(event, Released):
             self._settle(self._holds.pop(event.allocation), at)
         elif isinstance(event, NodeEvent):
@@ -96,7 +96,8 @@ class Ledger:
             self._nodes[NodeId(name)] = evolve_node(self._nodes.get(NodeId(name)), event)
         elif isinstance(event, PricesSet):
             for hold in self._holds.values():
-                self._settle(hold, at)
+                if hold.terms is None:
+                    self._settle(hold, at)
             self._prices = event.prices
 
     def close(self, at: int) -> Report:
@@ -134,12 +135,18 @@ class Ledger:
     def _settle(self, hold: _Hold, at: int) -> None:
         span = max(0, at - hold.since)
         account = self._of(hold.project)
-        account.cost_micro += cost(self._prices, hold.amount, hold.model, span)
+        account.cost_micro += self._cost(hold, at)
         account.cpu_milli_us += hold.amount.cpu_milli * span
         account.gpu_milli_us += hold.amount.gpu_milli * span
         self.report.cpu_used += hold.amount.cpu_milli * span
         self.report.gpu_used += hold.amount.gpu_milli * span
         hold.since = at
+
+    def _cost(self, hold: _Hold, at: int) -> int:
+        if hold.terms is None:
+            rates = rates_of(self._prices, hold.model)
+            return rates.cost(hold.amount, max(0, at - hold.since))
+        return hold.terms.rates.cost(hold.amount, max(0, min(at, hold.terms.until) - hold.since))
 
     def _measure(self, at: int) -> None:
         span, self._at = max(0, at - self._at), max(at, self._at)
@@ -149,18 +156,6 @@ class Ledger:
                 there = there + node.offer.capacity
         self.report.cpu_there += there.cpu_milli * span
         self.report.gpu_there += there.gpu_milli * span
-
-
-def cost(prices: PriceList | None, amount: Resources, model: str, span: int) -> int:
-    """What holding the amount for a time costs, as `projections/cost.py` says it in SQL."""
-    if prices is None:
-        return 0
-    named = {price.model: price.micro_per_hour for price in prices.gpus}
-    return (
-        charge(prices.cpu_micro, amount.cpu_milli, 1000, span)
-        + charge(prices.memory_gib_micro, amount.memory_bytes, GIB, span)
-        + charge(named.get(model, prices.gpu_micro), amount.gpu_milli, 1000, span)
-    )
 
 
 def _model(start: Snapshot, node: NodeId, devices: tuple[DeviceId, ...]) -> str:

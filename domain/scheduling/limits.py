@@ -3,17 +3,22 @@
 A project has its own limit, and may be a leaf of the sharing tree. Of each resource a cohort has a
 quota of its own and that of the cohorts below it, as far as they lend it. What it does not lend is
 its guarantee; usage beyond the guarantee counts at the parent. It may take its guarantee, and from
-what the parent has left at most what it put there and may borrow.
+what the parent has left at most what it put there and may borrow. Budgets limit what is used over
+time (`budgets`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from domain.allocation.events import Terms
 from domain.job.job import Job
 from domain.policy.events import Cohort, Limits
 from domain.project.events import Quota
-from domain.scheduling.snapshot import Snapshot, User
+from domain.scheduling.budgets import UNBOUNDED, Budgets
+from domain.scheduling.reason import WaitCode, WaitReason
+from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.spending import User
 from domain.values.ids import ProjectId
 from domain.values.resources import NOTHING, Resources
 
@@ -63,7 +68,8 @@ class _Branch:
 class Ledger:
     """What is held of every limit in a cycle."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, now: int) -> None:
+        self._budgets = Budgets(snapshot, now)
         self._quotas = snapshot.quotas
         self._users: dict[User, Resources] = dict(snapshot.used)
         self._projects: dict[str, Resources] = {}
@@ -95,26 +101,40 @@ class Ledger:
         return ""
 
     def affordable(self, job: Job) -> int:
-        """The most seats its limits allow, 0 if fewer than it needs."""
-        most = job.spec.replicas
-        least = most if job.spec.min_replicas is None else job.spec.min_replicas
-        if not self.blocker(job, most):
+        """The most seats its limits and budgets allow, 0 if fewer than it needs."""
+        most, least = job.spec.replicas, _least(job)
+        if self._allows(job, most):
             return most
-        if least == most or self.blocker(job, least):
+        if least == most or not self._allows(job, least):
             return 0
         low, high = least, most
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if not self.blocker(job, middle) else (low, middle)
+            low, high = (middle, high) if self._allows(job, middle) else (low, middle)
         return low
 
-    def charge(self, job: Job, held: Resources) -> None:
-        """The job holds so much more."""
-        project = job.spec.project
+    def _allows(self, job: Job, seats: int) -> bool:
+        return not self.blocker(job, seats) and self._budgets.short(job, seats) is None
+
+    def reason(self, job: Job) -> WaitReason:
+        """Why the job has to wait for which no seats are affordable."""
+        seats, blocker = job.spec.replicas, self.blocker(job, _least(job))
+        short = None if blocker else self._budgets.short(job, _least(job))
+        if short is UNBOUNDED:
+            return WaitReason(WaitCode.NO_TIME_LIMIT, seats=seats)
+        if short is not None:
+            code, blocker, frees_at = WaitCode.OVER_QUOTA, short.blocker, short.frees_at
+            return WaitReason(code, seats=seats, blocker=blocker, frees_at=frees_at)
+        return WaitReason(WaitCode.OVER_QUOTA, seats=seats, blocker=blocker)
+
+    def charge(self, job: Job, seats: int, gpu_model: str) -> Terms | None:
+        """The job holds so many seats more; on which terms, where a budget is charged."""
+        project, held = job.spec.project, job.spec.resources * seats
         key = (project, job.submitted_by)
         self._users[key] = self._users.get(key, NOTHING) + held
         self._projects[project] = self._projects.get(project, NOTHING) + held
         self._charge_tree(project, held)
+        return self._budgets.charge(job, seats, gpu_model)
 
     def borrows(self, project: ProjectId) -> bool:
         """Whether the project holds more than its cohort has of its own."""
@@ -128,6 +148,10 @@ class Ledger:
         if leaf is not None:
             for n, resource in enumerate(RESOURCES):
                 leaf.charge(n, getattr(held, resource))
+
+
+def _least(job: Job) -> int:
+    return job.spec.replicas if job.spec.min_replicas is None else job.spec.min_replicas
 
 
 def _tree(cohorts: tuple[Cohort, ...]) -> dict[ProjectId, _Branch]:

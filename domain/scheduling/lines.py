@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from domain.job.job import Job
 from domain.scheduling.demand import Demand, demand_of
+from domain.scheduling.inherit import Standing
 from domain.scheduling.reason import Kind
 from domain.values.ids import JobId, ProjectId
 
@@ -60,13 +61,13 @@ class Lines:
     def __len__(self) -> int:
         return len(self.of_job)
 
-    def put(self, job: Job) -> None:
-        """The job is queued; again with another priority, it changes lines."""
+    def put(self, job: Job, standing: Standing) -> None:
+        """The job is queued; again where it stands elsewhere, it changes lines."""
         key = LineKey(
             demand_of(job.spec),
             job.spec.project,
-            job.submitted_by,
-            job.priority,
+            standing.user,
+            standing.priority,
             job.spec.expected_seconds,
             job.spec.deadline,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heapify, heappop, heappush
 
+from domain.allocation.events import Terms
 from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.policy.events import Backfill, Order, SchedulerSettings
@@ -33,11 +34,12 @@ MOST_HOLDS = 64
 
 @dataclass(frozen=True)
 class Placement:
-    """A job's whole gang and the GPU model it gets."""
+    """A job's whole gang, the GPU model it gets, and what it may cost where it has a budget."""
 
     job: JobId
     seats: tuple[Seat, ...]
     gpu_model: str
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Cycle:
         self.later = room_without(snapshot, self.free, leaving) if leaving else self.room
         self.leaving = bool(leaving)
         self.horizon = Horizon(snapshot, now)
-        self.ledger = Ledger(snapshot)
+        self.ledger = Ledger(snapshot, now)
         self.ranks = Ranks(snapshot, now)
         self.candidates = Candidates(snapshot, now, self.ranks)
         self.windows = Windows(snapshot, now)
@@ -176,8 +178,9 @@ class _Cycle:
             if found is not None:
                 for room in _different(self.free, self.room, self.later):
                     room.take(found.seats, demand)
-                self._charge(job, found, demand, end)
-                self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model))
+                terms = self._charge(job, found, demand, end)
+                placement = Placement(job.id, found.seats, found.gpu_model, terms)
+                self.plan.placements.append(placement)
                 return _Outcome.PLACED
             if self.leaving and self._keep_room(job, demand, end):
                 return _Outcome.PROMISED
@@ -203,12 +206,12 @@ class _Cycle:
     def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
         """Give the job the seats it was promised, once those who held them have left."""
         held = job.spec.resources * len(found.seats)
-        self.ledger.charge(job, held)
-        self.ranks.charge(job.spec.project, job.submitted_by, held)
+        terms = self.ledger.charge(job, len(found.seats), found.gpu_model)
+        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
         if not self.free.holds(found.seats, demand):
             return _Outcome.PROMISED
         self.free.take(found.seats, demand)
-        self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model))
+        self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model, terms))
         return _Outcome.PLACED
 
     def _open(self, room: Room, job: Job, end: int | None, wait: int = 0) -> Room:
@@ -289,11 +292,11 @@ class _Cycle:
                 self.holds[job.id] = hold
                 self.plan.starts[job.id] = hold.start
 
-    def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> None:
+    def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> Terms | None:
         held = job.spec.resources * len(found.seats)
-        self.ledger.charge(job, held)
-        self.ranks.charge(job.spec.project, job.submitted_by, held)
+        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
         self.horizon.take(found, demand, end)
+        return self.ledger.charge(job, len(found.seats), found.gpu_model)
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
         """Tell the line's jobs from this one on why they wait, if they do not know."""
@@ -315,9 +318,7 @@ class _Cycle:
         if seats > 1 and not self.settings.enable_gang_scheduling:
             return WaitReason(WaitCode.GANGS_OFF, seats=seats)
         if not self.ledger.affordable(job):
-            least = seats if job.spec.min_replicas is None else job.spec.min_replicas
-            blocker = self.ledger.blocker(job, least)
-            return WaitReason(WaitCode.OVER_QUOTA, seats=seats, blocker=blocker)
+            return self.ledger.reason(job)
         seconds = job.spec.expected_seconds
         kept = self._kept(job, None if seconds is None else self.now + seconds * SECOND)
         if (demand, kept) not in self.reasons:

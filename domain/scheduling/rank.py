@@ -44,8 +44,8 @@ class Ranks:
             self._levels: dict[str, _Share] = {}
             for (project, user), used in snapshot.usage.at(now).items():
                 self._add(project, user, used)
-            for (project, user), held in snapshot.used.items():
-                self.charge(project, user, held)
+            for (project, user), faded in snapshot.usage.by.items():
+                self._ahead(project, user, faded.rate)
 
     def of(self, line: Line, number: int) -> Rank:
         """The rank of the line's job with this number, from 0."""
@@ -56,9 +56,11 @@ class Ranks:
     def charge(self, project: str, user: str, held: Resources) -> None:
         """The user holds so much more."""
         if self.moves:
-            amounts = (held.gpu_milli, held.cpu_milli, held.memory_bytes)
-            g, c, m = (amount * LOOK_AHEAD for amount in amounts)
-            self._add(project, user, (g, c, m))
+            self._ahead(project, user, (held.gpu_milli, held.cpu_milli, held.memory_bytes))
+
+    def _ahead(self, project: str, user: str, held: tuple[int, int, int]) -> None:
+        g, c, m = (amount * LOOK_AHEAD for amount in held)
+        self._add(project, user, (g, c, m))
 
     def share_after(self, job: Job, sign: int) -> int:
         """The dominant share of the job's project, per share of its own, with the job (or without

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.values.time import to_text
+
 
 class WaitCode(StrEnum):
     """The dominant cause of a wait."""
@@ -29,6 +31,8 @@ class WaitCode(StrEnum):
     NODE_IN_USE = "node_in_use"  # it wants nodes for itself, and others run on them
     SCATTERED = "scattered"  # it fits, but its seats not all in one rack or spine
     GANGS_OFF = "gangs_off"  # the policy lets no job with more than one seat start
+    DEPENDENCY = "dependency"  # not in the queue: a job it comes after has not ended
+    NO_TIME_LIMIT = "no_time_limit"  # under a budget, with nothing to say how long it may run
     RESERVED_WINDOW = "reserved_window"  # it would run into a reservation or maintenance
 
 
@@ -76,7 +80,8 @@ class WaitReason:
 
     The counts of `excluded` and `nodes_fitting` add up to `nodes`. `blocker` names for a quota
     whose limit and of what (`gpu of project`), for a job ahead its id, or is empty.
-    `starts_at` is when it is planned to start at the latest (microseconds), where that is known.
+    `starts_at` is when it is planned to start at the latest (microseconds), where that is known;
+    `frees_at` when a budget that has too little may have enough, by what is known now.
     """
 
     code: WaitCode
@@ -87,6 +92,7 @@ class WaitReason:
     seats_fitting: int = 0
     blocker: str = ""
     starts_at: int | None = None
+    frees_at: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -98,6 +104,8 @@ class WaitReason:
         sentence = _CODE_TEXT[self.code].format(
             seats=self.seats, fitting=self.seats_fitting, blocker=self.blocker
         )
+        if self.frees_at is not None:
+            sentence += f" There may be enough from {to_text(self.frees_at)}."
         return f"{sentence} {self.counts()}".rstrip()
 
     def counts(self) -> str:
@@ -119,6 +127,8 @@ _CODE_TEXT = {
     WaitCode.GANG_TOO_LARGE: "Only {fitting} of its {seats} seats fit now; a gang starts whole.",
     WaitCode.PREEMPTING: "Room is being made: jobs that were asked to leave save their work.",
     WaitCode.OVER_QUOTA: "The limit for {blocker} is reached.",
+    WaitCode.DEPENDENCY: "It comes after {blocker}.",
+    WaitCode.NO_TIME_LIMIT: "Its project has a budget: give the job a time limit or an estimate.",
     WaitCode.NOT_ELIGIBLE: "No node meets the job's conditions.",
     WaitCode.INSUFFICIENT_STORAGE: "Not enough local storage is free.",
     WaitCode.INSUFFICIENT_NETWORK: "Not enough network bandwidth is free.",

@@ -25,10 +25,11 @@ from domain.event import Change, Event, Meta, Recorded, StreamId, stream_of
 from domain.job import events as e
 from domain.job import job as jobs
 from domain.job.job import Job
-from domain.job.transitions import PLACED
+from domain.job.transitions import PLACED, Phase
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
+from domain.scheduling.budgets import next_turn
 from domain.scheduling.decide import decide
 from domain.scheduling.events import Step
 from domain.scheduling.grace import grace_of
@@ -208,12 +209,17 @@ class _Rehearsal:
         self._look_again()
 
     def _look_again(self) -> None:
-        """Where time alone may change what is decided, the next turn is an interval away."""
+        """Where time alone may change what is decided, the next turn is an interval away, or comes
+        with the next window of a budget."""
         settings = self.snapshot.policy.scheduler
-        if self.woken <= self.now and len(self.snapshot.lines) > 0 and depends_on_time(settings):
-            self.woken = self.now + settings.interval_seconds * SECOND
-            self._at(self.woken, self._wake)
-
+        turns = [next_turn(self.snapshot.budgets, self.now)]
+        if depends_on_time(settings):
+            turns.append(self.now + settings.interval_seconds * SECOND)
+        turn = min((at for at in turns if at is not None), default=None)
+        waits = len(self.snapshot.lines) > 0
+        if turn is not None and waits and not self.now < self.woken <= turn:
+            self.woken = turn
+            self._at(turn, self._wake)
         window = next_moment(self.snapshot, self.now)
         if window is not None and window < self.window:
             self.window = window
@@ -253,8 +259,9 @@ class _Rehearsal:
         if not found.all_started:
             self._at(self.now + run.started, lambda: self._start(name))
         limit = jobs.limit_at(job)
-        if limit is None and job.spec.time_limit_seconds is not None and not under_way:
-            limit = self.now + run.started + job.spec.time_limit_seconds * SECOND
+        if job.spec.time_limit_seconds is not None and not under_way:
+            own = self.now + run.started + job.spec.time_limit_seconds * SECOND
+            limit = own if limit is None else min(own, limit)
         ends = self.now + run.lasted
         if limit is not None and limit < ends:
             self._at(limit, lambda: self._limit(name))
@@ -296,7 +303,9 @@ class _Rehearsal:
         if job is None or job.phase not in PLACED or job.stop_cause is not None:
             return
         deadline = self.now + grace_of(job, self.snapshot) * SECOND
-        asked = jobs.stop(job, e.StopCause.TIME_LIMIT, deadline)
+        spent = job.stop_at is not None and job.stop_at <= self.now
+        cause = e.StopCause.BUDGET if spent else e.StopCause.TIME_LIMIT
+        asked = jobs.stop(job, cause, deadline)
         self._record(stream_of("job", job.id), asked, job.spec.project)
         self._leaves(job)
 
@@ -328,6 +337,8 @@ def _asked(job: Job, event: e.JobEvent, now: int, deadline: int) -> Sequence[e.J
     match event:
         case e.Queued(cause=e.QueuedCause.SUBMITTED):
             return [replace(event, since=now)]
+        case e.Blocked() if job.phase is not Phase.SUBMITTED:
+            return jobs.resume(job, now)
         case e.Queued(cause=e.QueuedCause.REQUEUED):
             return []  # its job.reopened is what asks for it
         case e.Queued():

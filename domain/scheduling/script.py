@@ -13,7 +13,7 @@ from domain.job import events as e
 from domain.job.spec import JobSpec
 from domain.node.events import NodeEvent
 from domain.policy.events import PricesSet, SchedulerSet
-from domain.project.events import QuotaSet
+from domain.project.events import BudgetsSet, InheritanceSet, QuotaSet
 from domain.reservation.events import ReservationEvent
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.snapshot import Snapshot
@@ -26,10 +26,12 @@ TOLD = (
     | PricesSet
     | SchedulerSet
     | QuotaSet
+    | BudgetsSet
+    | InheritanceSet
     | ReservationEvent
 )
 """Events of others that are told again as they are."""
-ASKED = e.Held | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
+ASKED = e.Held | e.Blocked | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
 """Events of people that are asked for again, and happen as the job's state then allows."""
 
 
@@ -116,5 +118,5 @@ def _by_people(event: ASKED) -> bool:
     if isinstance(event, e.Queued):
         return event.cause is not e.QueuedCause.RETRY
     if isinstance(event, e.StopRequested):
-        return event.cause is not e.StopCause.TIME_LIMIT
+        return event.cause not in (e.StopCause.TIME_LIMIT, e.StopCause.BUDGET)
     return True

@@ -17,28 +17,30 @@ from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
 from domain.node.events import NodeEvent
-from domain.policy.events import PolicyEvent
+from domain.policy.events import PolicyEvent, PricesSet
 from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
-from domain.project.events import Quota, QuotaSet
+from domain.project.budget import Budget
+from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
 from domain.reservation.events import ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
 from domain.scheduling.decay import Usage, half_life_us
+from domain.scheduling.dependents import Dependents
 from domain.scheduling.ends import Ends
 from domain.scheduling.events import Decided
+from domain.scheduling.inherit import Inheritance
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.rooms import Rooms
+from domain.scheduling.spending import Spending, User
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import HOUR
 
 Label = tuple[str, tuple[str, str]]
 """A project and a label of its jobs."""
-User = tuple[str, str]
-"""A project and one of its users."""
 
 
 def _usage() -> Usage:
@@ -62,7 +64,7 @@ class Asked:
 
 @dataclass
 class Snapshot:
-    """Live jobs, allocations that hold something, nodes, policy and quotas.
+    """Live jobs, allocations that hold something, nodes, policy, quotas and budgets.
 
     `apply` keeps it; nothing else changes it. `versions` are the stream versions seen, for
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
@@ -82,6 +84,10 @@ class Snapshot:
     allocations: dict[AllocationId, Allocation] = field(default_factory=dict)
     nodes: dict[NodeId, NodeState] = field(default_factory=dict)
     quotas: dict[ProjectId, Quota] = field(default_factory=dict)
+    budgets: dict[ProjectId, tuple[Budget, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
+    dependents: Dependents = field(default_factory=Dependents)
+    inheritance: Inheritance = field(default_factory=Inheritance)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     used: dict[User, Resources] = field(default_factory=dict)
     usage: Usage = field(default_factory=_usage)
@@ -105,7 +111,8 @@ class Snapshot:
     def model_of(self, seat: Seat) -> str:
         """The model of the seat's GPUs; empty where it has none."""
         devices = self.nodes[seat.node].node.offer.devices
-        return next((d.model for d in devices if d.id in seat.devices), "")
+        held = {device.partition("/")[0] for device in seat.devices}  # a MIG instance names its GPU
+        return next((d.model for d in devices if d.id in held), "")
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -126,9 +133,22 @@ class Snapshot:
             share = self.policy.scheduler.fair_share
             half_life = half_life_us(share.window_seconds, share.decay_milli)
             self.usage.set_half_life(half_life, recorded.recorded_at)
+            if isinstance(event, PricesSet):
+                self.spending.reprice(event.prices, recorded.recorded_at)
             return True
         if isinstance(event, QuotaSet):
             self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
+            return True
+        if isinstance(event, BudgetsSet):
+            project = ProjectId(recorded.stream.partition("/")[2])
+            self.budgets.pop(project, None)
+            if event.budgets:
+                self.budgets[project] = event.budgets
+            return True
+        if isinstance(event, InheritanceSet):
+            project = ProjectId(recorded.stream.partition("/")[2])
+            self.inheritance.most[project] = event.max_priority
+            self._stand(sorted(self.inheritance.claims))
             return True
         if isinstance(event, ReservationEvent):
             self._reservation(recorded.stream.partition("/")[2], event, recorded.recorded_at)
@@ -147,11 +167,9 @@ class Snapshot:
             self.touched.add(job.allocation)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
+        waiters = {*self.dependents.waiters.get(job_id, ())}
+        self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
         self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
-        if job.phase is Phase.QUEUED:
-            self.lines.put(job)
-        else:
-            self.lines.remove(job_id)
         if isinstance(event, Submitted):
             self.arrivals.add(event.spec)
         if job.phase is not Phase.QUEUED:
@@ -169,7 +187,20 @@ class Snapshot:
             self.asked.pop(job_id, None)
         else:
             self.jobs[job_id] = job
+        if job.phase is not Phase.QUEUED:
+            self.lines.remove(job_id)
+        waiters |= self.dependents.waiters.get(job_id, set())
+        self._stand([*sorted(waiters), job_id])
+        if job.phase is Phase.QUEUED:
+            self.lines.put(job, self.inheritance.of(job))
         return True
+
+    def _stand(self, changed: list[JobId]) -> None:
+        """Jobs changed: those for which others stand elsewhere now change lines."""
+        for name in sorted(self.inheritance.update(changed, self.jobs, self.dependents)):
+            job = self.jobs[name]
+            if job.phase is Phase.QUEUED and name in self.lines.of_job:
+                self.lines.put(job, self.inheritance.of(job))
 
     def _count_preemption(self, job: Job, event: PreemptionRequested, at: int) -> None:
         asked = self.asked.setdefault(job.id, Asked())
@@ -215,8 +246,15 @@ class Snapshot:
         total = grant.per_seat * len(grant.seats)
         used = self.used.get(key, NOTHING)
         self.used[key] = used + total if sign > 0 else used - total
+        if sign > 0:
+            self.spending.grant(project, grant, self.policy.prices, recorded.recorded_at)
+        else:
+            self.spending.release(grant.allocation, recorded.recorded_at)
         amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
-        self.usage.change(key, amount, recorded.recorded_at)
+        payer = (project, grant.payer or grant.user)
+        self.used.setdefault(payer, NOTHING)
+        self.usage.change(key, (0, 0, 0), recorded.recorded_at)
+        self.usage.change(payer, amount, recorded.recorded_at)
         for pair in grant.labels:
             nodes_near = self.near.setdefault((project, pair), Counter())
             for seat in grant.seats:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from domain.values.quantity import GIB
+from domain.values.resources import Resources
 from domain.values.time import HOUR
 
 MICRO = 1_000_000
@@ -17,3 +21,20 @@ def charge(micro_per_hour: int, amount: int, unit: int, duration_us: int) -> int
         raise ValueError("price, amount and duration must not be negative")
     numerator, denominator = micro_per_hour * amount * duration_us, unit * HOUR
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Micro-units of money per hour: for one CPU, one GiB of memory, one GPU of what is held."""
+
+    cpu_micro: int = 0
+    memory_gib_micro: int = 0
+    gpu_micro: int = 0
+
+    def cost(self, amount: Resources, duration_us: int) -> int:
+        """What holding the amount for a time costs, as `projections/cost.py` says it in SQL."""
+        return (
+            charge(self.cpu_micro, amount.cpu_milli, 1000, duration_us)
+            + charge(self.memory_gib_micro, amount.memory_bytes, GIB, duration_us)
+            + charge(self.gpu_micro, amount.gpu_milli, 1000, duration_us)
+        )

@@ -162,6 +162,14 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
         ),
         "PUT /projects/{project}/quota": (f"/projects/{project}/quota", {"gpu": 3}),
         "PUT /policy": ("/policy", {"scheduler": {"scheduling_interval": 7}}),
+        "PUT /projects/{project}/inheritance": (
+            f"/projects/{project}/inheritance",
+            {"max_priority": 7},
+        ),
+        "PUT /projects/{project}/budgets": (
+            f"/projects/{project}/budgets",
+            {"budgets": [{"per": "month", "gpu_hours": 3}]},
+        ),
         "PUT /policy/scheduler": ("/policy/scheduler", {"enable_preemption": False}),
         "PUT /policy/cohorts": ("/policy/cohorts", {"cohorts": [{"name": "lab"}]}),
         "PUT /policy/prices": (

@@ -78,6 +78,7 @@ _POOL = {"name": "a100", "nodes": 3, "alive": 2, "gpu_models": ["A100"]} | {
 }
 _PROJECT = {
     "id": "ml-research",
+    "max_inherited_priority": 0,
     "description": "Models",
     "members": {"ada": "submitter"},
     "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
@@ -92,6 +93,44 @@ _TOKEN = {
     "issued_at": SUBMITTED,
     "expires_at": NOW,
     "revoked_at": None,
+}
+BUDGETS: dict[str, Any] = {
+    "currency": "USD",
+    "budgets": [
+        {
+            "per": "month",
+            "length": 1,
+            "user": None,
+            "gpu_seconds": 360_001,
+            "money_micro": 5_000_000,
+        },
+        {"per": "hours", "length": 24, "user": "*", "gpu_seconds": 7200, "money_micro": None},
+    ],
+    "items": [
+        {
+            "per": "month",
+            "length": 1,
+            "user": None,
+            "since": "2026-11-01T00:00:00.000000Z",
+            "until": "2026-12-01T00:00:00.000000Z",
+            "gpu_seconds": {"limit": 360_001, "used": 5400, "reserved": 1800, "left": 352_801},
+            "money_micro": {
+                "limit": 5_000_000,
+                "used": 2_500_010,
+                "reserved": 0,
+                "left": 2_499_990,
+            },
+        },
+        {
+            "per": "hours",
+            "length": 24,
+            "user": "ada",
+            "since": "2026-11-23T08:00:00.000000Z",
+            "until": "2026-11-24T09:00:00.000000Z",
+            "gpu_seconds": {"limit": 7200, "used": 0, "reserved": 7200, "left": 0},
+            "money_micro": None,
+        },
+    ],
 }
 _SETTINGS: dict[str, dict[str, Any]] = {
     "scheduler": {"enable_preemption": True, "grace_seconds": 30, "interval_seconds": 1},
@@ -359,6 +398,8 @@ def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
             return 200, {"items": [_PROJECT, *cell.documents.get("projects", {}).values()]}
         case "GET", ["projects", "ml-research"]:
             return 200, dict(_PROJECT)
+        case "GET", ["projects", "ml-research", "budgets"]:
+            return 200, BUDGETS
         case "POST", ["projects"]:
             return 201, {"id": body["id"]}
         case "PUT" | "DELETE", ["projects", "ml-research", *rest]:

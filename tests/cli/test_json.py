@@ -60,6 +60,12 @@ CASES: dict[str, tuple[list[str], str]] = {
     "projects create": (["projects", "create", "new"], "id"),
     "projects show": (["projects", "show", "ml-research"], "quota"),
     "projects member": (["projects", "member", "ml-research", "bob"], "id"),
+    "projects budget show": (["projects", "budget", "show", "ml-research"], "items"),
+    "projects budget set": (
+        ["projects", "budget", "set", "ml-research", "--per", "month", "--money", "100"],
+        "id",
+    ),
+    "projects inherit": (["projects", "inherit", "ml-research", "100"], "id"),
     "projects quota": (["projects", "quota", "ml-research", "--gpus", "4"], "id"),
     "usage": (["usage"], "items"),
     "cost": (["cost"], "total_micro"),

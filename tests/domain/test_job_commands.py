@@ -251,5 +251,5 @@ def test_a_refusal_names_phase_and_the_phases_that_would_do() -> None:
     outcome.refused(Conflict, "wrong_phase", phase="succeeded")
     assert isinstance(outcome.refusal, Refusal)
     assert outcome.refusal.detail == (
-        "the job is succeeded; cancel needs one of: held, queued, suspended"
+        "the job is succeeded; cancel needs one of: blocked, held, queued, suspended"
     )

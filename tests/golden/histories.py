@@ -15,6 +15,7 @@ import msgspec
 from domain.event import Recorded, StreamId
 from domain.scheduling.snapshot import Snapshot
 from infra.codec import from_stored, to_stored
+from projections.view import Row
 from tests.projections.tables import folded
 from tests.simulation.world import World
 
@@ -25,6 +26,8 @@ SEEDS = (3, 24)
 
 def plain(value: object) -> Any:
     """A state as JSON has it: what it is, by the names of its fields."""
+    if isinstance(value, Row):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, msgspec.Struct):

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import SeatEnd
 from domain.allocation.seat import Outcome
-from domain.event import Event, Meta, Recorded
+from domain.event import Event, Meta, Recorded, StreamId
 from domain.job import job as jobs
 from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
 from domain.node import node as nodes
 from domain.node.events import Registered
+from domain.policy.events import PriceList, PricesSet
+from domain.project.budget import Budget, Per, window_at
+from domain.project.events import BudgetsSet
 from domain.values.ids import JobId, NodeId, ProjectId
 from domain.values.resources import Resources
 from infra.recorder import Answer, Epoch, Session
@@ -80,6 +83,35 @@ def test_a_seat_that_ends_while_another_is_concluded_is_concluded_too(dsn: str) 
     store.ending = "job-2"
     settle(scheduler)
     assert [phase(store, job) for job in ("job-1", "job-2")] == [Phase.SUCCEEDED] * 2
+    store.close()
+
+
+def test_the_next_window_of_a_budget_wakes_it(dsn: str) -> None:
+    """Nothing happens but time."""
+    store = Busy(dsn)
+    price = PriceList("USD", 1_000_000, 0, 0)
+    budget = Budget(Per.DAY, money_micro=600_000)
+    offer = Registered(NODE, "boot", Resources(8000, 2**30), (), ("process",))
+    streams: dict[str, list[Event]] = {
+        "policy/cell": [PricesSet(price)],
+        "project/ml-research": [BudgetsSet((budget,))],
+        stream_of("node", NODE): [*nodes.register(None, offer)],
+    }
+    spec = JobSpec("job", ProjectId("ml-research"), ("true",), time_limit_seconds=1800)
+    for name in ("job-1", "job-2"):
+        streams[stream_of("job", name)] = [*jobs.submit(JobId(name), spec, "ada", store.now())]
+    for stream, events in streams.items():
+        store.append([Change(StreamId(stream), 0, events, META)])
+    began = window_at(budget, store.now())
+    now = began.since + (began.until - began.since) // 2  # whatever the hour: at noon
+    scheduler = Scheduler(store, store, store.take_role(ROLE, "test"), lambda: now)
+    settle(scheduler)
+    assert [phase(store, job) for job in ("job-1", "job-2")] == [Phase.STARTING, Phase.QUEUED]
+    now = began.until - 1
+    assert not scheduler.cycle()
+    now = began.until + 1
+    assert scheduler.cycle()
+    assert phase(store, "job-2") is Phase.STARTING
     store.close()
 
 

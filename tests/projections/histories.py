@@ -17,6 +17,7 @@ from domain.policy import policy as policies
 from domain.policy.events import Cohort, GpuPrice, PolicyEvent, PriceList
 from domain.policy.inventory import Cluster, ExpectedNode
 from domain.project import project as projects
+from domain.project.budget import Budget, Per
 from domain.reservation import reservation as reservations
 from domain.reservation.events import Terms
 from domain.reservation.schedule import Schedule
@@ -28,7 +29,7 @@ from infra.store import stream_of
 from tests.simulation.users import PROJECTS
 from tests.simulation.world import EPOCH, World
 
-SEEDS = (18, 22, 25, 35, 50, 67)
+SEEDS = (18, 22, 25, 35, 50, 67, 173)
 """Small cells in which, together, everything happens that can happen."""
 
 META = Meta("admin", "command:1", "trace-1")
@@ -49,7 +50,11 @@ class People:
         """The projects, which must be there before anything happens in them."""
         for name in PROJECTS:
             events = projects.create(None, name, "a project")
-            self._projects[name] = projects.evolve(None, events[0])
+            project = projects.evolve(None, events[0])
+            events += projects.set_budgets(project, (Budget(Per.MONTH, money_micro=10**9),))
+            project = projects.evolve(project, events[1])
+            events += projects.set_inheritance(project, 5)
+            self._projects[name] = projects.evolve(project, events[2])
             yield stream_of("project", name), [*events]
         yield stream_of("consumer", "of-old"), [self._discarded()]
 

@@ -14,6 +14,7 @@ import msgspec
 from pydantic import TypeAdapter
 
 from agents import wire
+from api.after import ends_of
 from api.agents import wire_order
 from api.command import Command, Key, Replay
 from api.facts import Fact, record_facts
@@ -73,7 +74,15 @@ class CellApi:
             reply,
             spec.project,
             lambda command: command.append(
-                [Change(stream, 0, jobs.submit(job, spec, name, now), command.meta)], {"id": job}
+                [
+                    Change(
+                        stream,
+                        0,
+                        jobs.submit(job, spec, name, now, ends_of(command.store, spec)),
+                        command.meta,
+                    )
+                ],
+                {"id": job},
             ),
         )
 

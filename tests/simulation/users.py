@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any
 
 from domain.errors import Refusal, Unavailable
 from domain.job import job as jobs
+from domain.job.after import After, Condition
 from domain.job.spec import Checkpointing, JobSpec, Retry
 from domain.job.transitions import Phase
-from domain.values.ids import ProjectId
+from domain.values.ids import JobId, ProjectId
 from domain.values.resources import Resources
 from domain.values.time import MILLISECOND, SECOND
 from tests.simulation.cell import CellApi, Decide
@@ -59,9 +60,18 @@ class Users:
         if not self.plan.has(planned):
             return
         kind = self.plan.random(planned)
-        spec = self._spec(name, kind)
+        spec = self._after(self._spec(name, kind), kind)
         self.behaviours[name] = _behaviour(kind)
         self._ask(name, lambda reply: self.cell.submit("ada", spec, name, reply))
+
+    def _after(self, spec: JobSpec, kind: Random) -> JobSpec:
+        """The job, perhaps to come after one that is known by now."""
+        known = self.checker.jobs.items()
+        others = sorted(JobId(n) for n, job in known if job.spec.project == spec.project)
+        if kind.random() >= 0.2 or not others:
+            return spec
+        on = kind.choice((Condition.OK, Condition.ANY))
+        return replace(spec, after=(After(kind.choice(others), on),))
 
     def control(self, number: int) -> None:
         """Do something to one of the jobs, unless it is left out."""

@@ -1,4 +1,4 @@
-"""`compute projects`: projects, their members and quotas."""
+"""`compute projects`: projects, their members, quotas and budgets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from compute_platform import amounts
+from compute_platform.commands.budget import budget
 from compute_platform.errors import Misused
 from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 from compute_platform.table import Column, table, terminal_width
@@ -18,9 +19,12 @@ _LABELS = {"gpu": "GPUs", "cpu_milli": "CPU", "memory_bytes": "memory"}
 @api_command
 @at_option
 def projects(session: Session, as_json: bool) -> None:
-    """List and change projects, members, quotas."""
+    """List and change projects, members, quotas, budgets."""
     if click.get_current_context().invoked_subcommand is None:
         _list(session, as_json)
+
+
+projects.add_command(budget)
 
 
 @projects.command("list")
@@ -109,6 +113,20 @@ def quota(
     current = present_limits(session.client.read(_path(project)).get("quota") or {})
     answer = session.client.write("PUT", f"{_path(project)}/quota", {**current, **given})
     _done(answer, as_json, project, "quota set")
+
+
+@projects.command()
+@api_command
+@click.argument("project")
+@click.argument("priority", type=click.IntRange(0, 1000))
+def inherit(session: Session, as_json: bool, project: str, priority: int) -> None:
+    """Let jobs go first for those that wait for them, up to PRIORITY.
+
+    With 0, as it is to begin with, no priority is inherited.
+    """
+    body = {"max_priority": priority}
+    answer = session.client.write("PUT", f"{_path(project)}/inheritance", body)
+    _done(answer, as_json, project, f"jobs inherit at most priority {priority}")
 
 
 def present_limits(quota: dict[str, Any]) -> dict[str, Any]:

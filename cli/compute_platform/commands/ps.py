@@ -140,7 +140,7 @@ def _time(job: Job, now: datetime) -> str:
     started, ended = job.get("started_at"), amounts.instant(job.get("ended_at"))
     if ended is not None:
         return amounts.since(started, ended)
-    if job["phase"] in ("queued", "held", "suspended"):
+    if job["phase"] in ("queued", "held", "blocked", "suspended"):
         return amounts.since(job.get("queued_since") or job["submitted_at"], now)
     return amounts.since(started, now)
 

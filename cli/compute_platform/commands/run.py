@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 @click.option("--exclusive", is_flag=True, help="No other job on its nodes.")
 @click.option("--no-preempt", is_flag=True, help="Never make room for others.")
 @click.option("--accept-when-absent", is_flag=True, help="Even if no node could ever run it yet.")
+@click.option("--after", multiple=True, metavar="JOB", help="Start once it succeeded (repeatable).")
+@click.option("--after-any", multiple=True, metavar="JOB", help="Start once it ended (repeatable).")
 @click.option("--hold", is_flag=True, help="Wait for `compute resume`.")
 @click.option("--wait/--detach", "-w/-d", "stay", default=True, help="Stay until it ends, or not.")
 @click.option("--dry-run", "dry", is_flag=True, help="Only say what would become of it.")
@@ -74,6 +76,8 @@ def run(
     """
     spec = job_spec(words, options)
     spec["project_id"] = project or default_project(session)
+    if after := _after(session, options):
+        spec["after"] = after
     if dry:
         _dry_run(session, as_json, spec)
         return
@@ -143,6 +147,16 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
         "accept_when_absent": True if options["accept_when_absent"] else None,
     }
     return _given(spec)
+
+
+def _after(session: Session, options: dict[str, Any]) -> list[JsonObject]:
+    from compute_platform.resolve import job_id
+
+    return [
+        {"job": job_id(session.client, text), "on": on}
+        for option, on in (("after", "ok"), ("after_any", "any"))
+        for text in options[option]
+    ]
 
 
 def _where(options: dict[str, Any]) -> JsonObject:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from compute_platform.shapes import Job
 
 PHASES = (
-    "succeeded", "ended", "running", "queued", "held", "starting", "suspended",
+    "succeeded", "ended", "running", "queued", "held", "blocked", "starting", "suspended",
     "failed", "cancelled", "timed_out",
 )  # fmt: skip
 

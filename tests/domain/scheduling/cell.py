@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation, SeatEnd
+from domain.allocation.events import Terms
 from domain.allocation.seat import Outcome, Seat
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.job import job as jobs
@@ -18,7 +19,9 @@ from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
-from domain.scheduling.conclude import conclude
+from domain.scheduling.budgets import stop_at
+from domain.scheduling.conclude import conclude, settle
+from domain.scheduling.grace import grace_of
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
@@ -86,11 +89,17 @@ class Cell:
         offer = self.snapshot.nodes[NodeId(node)].node.offer
         self.offer(replace(offer, boot=f"boot-at-{self.now}"))
 
-    def submit(self, job: str, spec: JobSpec) -> JobId:
-        self.record(f"job/{job}", jobs.submit(JobId(job), spec, "ada", self.now))
+    def submit(self, job: str, spec: JobSpec, user: str = "ada") -> JobId:
+        self.record(f"job/{job}", jobs.submit(JobId(job), spec, user, self.now))
         return JobId(job)
 
-    def grant(self, job: JobId, seats: tuple[Seat, ...], gpu_model: str = "") -> AllocationId:
+    def grant(
+        self,
+        job: JobId,
+        seats: tuple[Seat, ...],
+        gpu_model: str = "",
+        terms: Terms | None = None,
+    ) -> AllocationId:
         """Give the job these seats, as the scheduler does."""
         state = self.job(job)
         allocation = AllocationId(f"alloc-{job}-{state.attempt + 1}")
@@ -103,14 +112,21 @@ class Cell:
             boots,
             state.spec.resources,
             gpu_model=gpu_model,
-            user="ada",
+            user=state.submitted_by,
+            payer=self.payer(state),
             exclusive=state.spec.where.exclusive,
             labels=state.spec.labels,
+            terms=terms,
         )
-        placed = jobs.place(state, allocation, seats, "test")
+        until = None if terms is None else stop_at(terms, grace_of(state, self.snapshot))
+        placed = jobs.place(state, allocation, seats, "test", until)
         self.record(f"allocation/{allocation}", granted, state.spec.project)
         self.record(f"job/{job}", placed, state.spec.project)
         return allocation
+
+    def payer(self, job: Job) -> str:
+        user = self.snapshot.inheritance.of(job).user
+        return "" if user == job.submitted_by else user
 
     def allocation(self, job: JobId) -> Allocation:
         held = self.job(job).allocation
@@ -149,7 +165,9 @@ class Cell:
 
     def conclude(self) -> None:
         """Record what follows from the facts, until nothing more does."""
-        while found := conclude(self.snapshot, self.now):
+        while (found := conclude(self.snapshot, self.now)) or self.snapshot.dependents.ready:
+            for job, events in settle(self.snapshot, self.now):
+                self.record(f"job/{job.id}", events, job.spec.project)
             for one in found:
                 project = one.job.spec.project
                 self.record(f"allocation/{one.allocation.id}", one.allocation_events, project)
@@ -166,7 +184,7 @@ class Cell:
     def carry_out(self, made: Plan) -> None:
         """Record the decisions of a plan."""
         for placement in made.placements:
-            self.grant(placement.job, placement.seats, placement.gpu_model)
+            self.grant(placement.job, placement.seats, placement.gpu_model, placement.terms)
         for preemption in made.preemptions:
             self.preempt(preemption.victim, preemption.preemptor, preemption.kept)
         for wait in made.waits:
