@@ -8,6 +8,7 @@ from domain.errors import Invalid
 from domain.job.where import ANYWHERE, Where
 from domain.values.checks import between
 from domain.values.ids import ProjectId
+from domain.values.mig import check_profile, milli_of
 from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
@@ -45,6 +46,7 @@ class JobSpec:
     moment (microseconds since the epoch) by which the job should have ended. `estimate_seconds`
     is how long it is expected to run, for planning only; without it the time limit is taken.
     `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
+    `mig` is a MIG profile: each seat gets one instance of it, which is what its GPU share counts.
     """
 
     name: str
@@ -67,6 +69,7 @@ class JobSpec:
     deadline: int | None = None
     min_replicas: int | None = None
     preemptible: bool = True
+    mig: str = ""
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
@@ -109,6 +112,11 @@ class JobSpec:
                 "resources.gpu: ask for whole GPUs, or for a share of one such as 0.25",
                 field="resources.gpu",
             )
+        if self.mig:
+            share = milli_of(check_profile("resources.mig", self.mig))
+            if self.resources.gpu_milli != share:
+                detail = f"resources.gpu: a seat with {self.mig} counts {share} thousandths"
+                raise Invalid("bad_mig_profile", detail, field="resources.mig")
         if self.gpu_types and not self.resources.gpu_milli:
             raise Invalid(
                 "gpu_type_without_gpu",

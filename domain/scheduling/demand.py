@@ -26,6 +26,7 @@ class Demand:
     where: Where = ANYWHERE
     project: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    mig: str = ""
 
     def __hash__(self) -> int:
         return self._hash
@@ -54,4 +55,5 @@ def demand_of(spec: JobSpec) -> Demand:
         where=spec.where,
         project=spec.project if near else "",
         labels=spec.labels if near else (),
+        mig=spec.mig,
     )

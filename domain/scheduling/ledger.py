@@ -13,6 +13,7 @@ from domain.node.node import evolve as evolve_node
 from domain.policy.events import PriceList, PricesSet
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, DeviceId, JobId, NodeId, ProjectId
+from domain.values.mig import slot_of
 from domain.values.money import charge
 from domain.values.quantity import GIB
 from domain.values.resources import NOTHING, Resources
@@ -165,4 +166,7 @@ def cost(prices: PriceList | None, amount: Resources, model: str, span: int) -> 
 
 def _model(start: Snapshot, node: NodeId, devices: tuple[DeviceId, ...]) -> str:
     offered = {each.id: each.model for each in start.nodes[node].node.offer.devices}
-    return next((offered.get(each, "") for each in devices), "")
+    for each in devices:
+        found = slot_of(each)
+        return offered.get(found[0] if found else each, "")
+    return ""

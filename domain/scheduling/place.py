@@ -78,7 +78,7 @@ def _fill(demand: Demand, model: str, spaces: list[Space], room: Room, score: Sc
         groups = [(group_of(space, scope), used) for scope, used in apart]
         if any(group in used for group, used in groups) or not space.count(demand, model):
             continue
-        devices = space.choose(demand.per_seat, model)
+        devices = space.choose(demand.per_seat, model, demand.mig)
         seats.append(Seat(len(seats), space.node.id, devices))
         if len(seats) == demand.replicas:
             break

@@ -13,6 +13,7 @@ from domain.job.where import Affinity, Scope
 from domain.policy.events import Overcommit
 from domain.scheduling.demand import Demand
 from domain.scheduling.filters import never_on
+from domain.scheduling.instances import untouched
 from domain.scheduling.snapshot import Label, Snapshot
 from domain.scheduling.space import Space
 from domain.values.ids import NodeId
@@ -52,8 +53,8 @@ class Room:
         spaces = {}
         for node_id, state in sorted(snapshot.nodes.items()):
             if state.node.alive:
-                left = {device.id: 1000 for device in state.node.offer.devices}
-                spaces[node_id] = Space(state.node, state.offered(overcommit), left)
+                left, mig = untouched(state.node.offer)
+                spaces[node_id] = Space(state.node, state.offered(overcommit), left, mig=mig)
         return cls(spaces, {})
 
     def fork(self) -> Room:

@@ -125,7 +125,7 @@ class Windows:
             offer = state.node.offer
             if not state.takes_work or (terms.pool and pool_of(offer) != terms.pool):
                 continue
-            models = [d.model for d in offer.devices]
+            models = [d.model for d in offer.devices if not d.mig]
             count = models.count(terms.gpu_type) if terms.gpu_type else len(models)
             if count:
                 yield name, count

@@ -18,7 +18,7 @@ FIELDS = (
     "priority", "env", "labels", "retry", "time_limit_seconds", "grace_seconds", "hold",
     "where", "estimate_seconds", "deadline", "min_replicas", "preemptible",
 )  # fmt: skip
-RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type", "storage", "network_mbps")
+RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "mig", "gpu_type", "storage", "network_mbps")
 
 SHORT_OF_GPUS: dict[str, Any] = {
     "code": "insufficient_gpu",
