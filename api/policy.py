@@ -84,7 +84,7 @@ class SchedulerBody(Body):
     backfill_depth: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     enable_gang_scheduling: StrictBool = True
     aging_seconds: Seconds = 0
-    score: Score = Score.PACK
+    score: Score = Score.FRAGMENTATION
     fair_share: FairShareBody = FairShareBody()
     preemption: PreemptionBody = PreemptionBody()
     overcommit: Annotated[list[OvercommitBody], Field(max_length=1000)] = []

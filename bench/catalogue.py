@@ -22,6 +22,7 @@ BENCHES = {
     "truejobs": "seconds for real `true` jobs, batched and singly",
     "openb": "GPU allocated under fragmentation: placement scores on a trace of arriving tasks",
     "placement": "placement decisions and gangs a second on a large fleet, lazily and by full scan",
+    "cycle": "milliseconds of a planning cycle: long queues, and room made by preemption",
     "swf": "bounded slowdown of batch windows by order and backfill",
     "simulate": "a trace through the scheduling core or the whole planner, with pictures",
     "philly": "completion times and waits on the Philly jobs against FIFO",

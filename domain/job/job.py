@@ -41,6 +41,11 @@ class Job:
     grace_expired: bool = False
     waiting: WaitReason | None = None
 
+    @property
+    def leaves_for_another(self) -> bool:
+        """Whether it was preempted for a job; one that was cancelled since leaves all the same."""
+        return self.preemptor is not None and self.phase in (Phase.PREEMPTING, Phase.STOPPING)
+
 
 def evolve(job: Job | None, event: JobEvent) -> Job:
     """The job after the event. Never refuses: it already happened."""

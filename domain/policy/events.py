@@ -87,7 +87,7 @@ class SchedulerSettings:
     backfill_depth: int = 1
     enable_gang_scheduling: bool = True
     aging_seconds: int = 0
-    score: Score = Score.PACK
+    score: Score = Score.FRAGMENTATION
     fair_share: FairShare = FairShare()
     preemption: PreemptionRules = PreemptionRules()
     overcommit: tuple[Overcommit, ...] = ()

@@ -38,9 +38,14 @@ class Demand:
 
     @property
     def simple(self) -> bool:
-        """Whether seats can be counted node by node: no seat's place depends on another's."""
+        """Whether seats can be counted node by node, in whole or shared GPUs."""
         where = self.where
-        return not where.affinity and not where.exclusive and not where.together_required
+        return (
+            not self.mig
+            and not where.affinity
+            and not where.exclusive
+            and not where.together_required
+        )
 
 
 def demand_of(spec: JobSpec) -> Demand:

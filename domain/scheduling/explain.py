@@ -46,17 +46,11 @@ def explain(
 
     Nodes that are `reserved` for others, or for maintenance, are not for it.
     """
-    counts: Counter[Constraint] = Counter()
-    fitting = 0
-    near = {space.node.id for space in eligible(demand, room)}
-    for state in snapshot.nodes.values():
-        constraint = _exclusion(demand, state, room, near)
-        if constraint is None and state.node.id in reserved:
-            constraint = Constraint.RESERVED
-        if constraint is None:
-            fitting += 1
-        else:
-            counts[constraint] += 1
+    counts = _counted(demand, snapshot, room)
+    if reserved:
+        kept = _fitting(demand, snapshot, room, reserved)
+        counts += Counter({Constraint.RESERVED: kept, None: -kept})
+    fitting = counts.pop(None, 0)
     return WaitReason(
         code=_dominant(demand, snapshot, (free, reserved), counts, fitting),
         nodes=len(snapshot.nodes),
@@ -69,7 +63,22 @@ def explain(
 
 def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
     """Whether the nodes that are alive would not hold it even if nothing else ran."""
-    return place(demand, Room.empty(snapshot)) is None
+    return place(demand, snapshot.base.empty(snapshot)) is None
+
+
+def _counted(demand: Demand, snapshot: Snapshot, room: Room) -> Counter[Constraint | None]:
+    """Nodes by the first constraint that keeps one seat off them, None where it fits."""
+    if board := room.board(demand):
+        return board.exclusions(demand, snapshot.nodes)
+    near = {space.node.id for space in eligible(demand, room)}
+    return Counter(_exclusion(demand, state, room, near) for state in snapshot.nodes.values())
+
+
+def _fitting(demand: Demand, snapshot: Snapshot, room: Room, nodes: frozenset[NodeId]) -> int:
+    """On how many of these nodes a seat fits."""
+    near = set(nodes) if demand.simple else {space.node.id for space in eligible(demand, room)}
+    states = (snapshot.nodes[node] for node in nodes if node in snapshot.nodes)
+    return sum(_exclusion(demand, state, room, near) is None for state in states)
 
 
 def _exclusion(
@@ -95,8 +104,7 @@ def _exclusion(
 def _shortage(demand: Demand, space: Space) -> Constraint | None:
     want, free = demand.per_seat, space.free
     if demand.mig:
-        offered = models_with(demand.mig, space.node.offer)
-        models = demand.gpu_types or offered
+        models = demand.gpu_types or models_with(demand.mig, space.node.offer)
         if not any(instances.count(space.node.offer, space.mig, demand.mig, m) for m in models):
             return Constraint.GPU
     elif want.gpu_milli:
@@ -122,7 +130,7 @@ def _dominant(
     demand: Demand,
     snapshot: Snapshot,
     place_in: tuple[Room, frozenset[NodeId]],
-    counts: Counter[Constraint],
+    counts: Counter[Constraint | None],
     fitting: int,
 ) -> WaitCode:
     everything, reserved = place_in

@@ -51,12 +51,15 @@ def count(offer: Registered, taken: Taken, profile: str, model: str) -> int:
     )
 
 
-def choose(offer: Registered, taken: Taken, profile: str, model: str) -> tuple[DeviceId, ...]:
-    """The instance that costs the fewest other places on its GPU; a seat has one."""
+def choose(
+    offer: Registered, taken: Taken, profile: str, model: str
+) -> tuple[int, tuple[DeviceId, ...]]:
+    """The instance that costs the fewest places on its GPU, and how many; a seat has one."""
     rated = [
         (found[0], number, found[1].on(device.id))
         for number, device in enumerate(offer.devices)
         if device.model == model and device.id in taken
         if (found := mig.choose(device.mig, profile, taken[device.id])) is not None
     ]
-    return (min(rated)[2],)
+    lost, _, name = min(rated)
+    return lost, (name,)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.reservation.schedule import Span
+from domain.scheduling.ends import expected_end
 from domain.scheduling.grace import grace_of
-from domain.scheduling.horizon import expected_end
 from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.windows import Windows, admits
 from domain.values.ids import AllocationId

@@ -11,7 +11,6 @@ from domain.policy.events import Overcommit
 from domain.scheduling.instances import occupy, untouched
 from domain.scheduling.space import Space
 from domain.values.ids import AllocationId, DeviceId
-from domain.values.mig import SLICES
 from domain.values.resources import NOTHING, Resources
 
 
@@ -59,17 +58,11 @@ class NodeState:
     def space(self, overcommit: dict[str, Overcommit]) -> Space:
         """What may be given away."""
         capacity = self.offered(overcommit)
-        free = replace(capacity.less(self.taken), gpu_milli=self._free_gpu())
+        free = replace(capacity.less(self.taken), gpu_milli=sum(self.left.values()))
         short = replace(self.taken.less(capacity), gpu_milli=0)
         space = Space(self.node, free, dict(self.left), short, self.seats, self.owned)
         space.mig = dict(self.mig)
         return space
-
-    def _free_gpu(self) -> int:
-        in_mig = sum(
-            SLICES - (taken & (1 << SLICES) - 1).bit_count() for taken in self.mig.values()
-        )
-        return sum(self.left.values()) + in_mig * 1000 // SLICES
 
     def offered(self, overcommit: dict[str, Overcommit]) -> Resources:
         """The capacity, with what the policy promises beyond it."""

@@ -7,28 +7,33 @@ from heapq import heapify, heappop, heappush
 
 from domain.allocation.seat import Seat
 from domain.job.where import Scope
-from domain.policy.events import Score
 from domain.scheduling.demand import Demand
 from domain.scheduling.room import Found, Room, eligible, group_of, groups_near, models_for
+from domain.scheduling.score import Scoring, order_of, rate
 from domain.scheduling.space import Space
-from domain.values.ids import NodeId
+from domain.values.ids import DeviceId, NodeId
 
 
-def place(demand: Demand, room: Room, score: Score = Score.PACK) -> Found | None:
+def place(demand: Demand, room: Room) -> Found | None:
     """Seats for the gang, or None; `room` is left as it was.
 
     All seats get one GPU model, the first of those accepted that has enough. A gang is put into the
     tightest rack that takes all of it, else the tightest spine, else anywhere; `together` says how
-    near its seats must or should be. An elastic gang takes what fits, at least `least`.
+    near its seats must or should be. An elastic gang takes what fits, at least `least`. A board
+    finds the same without looking at every node.
     """
+    models = models_for(demand, room)
+    if board := room.board(demand):
+        seated = board.place(demand, models, room.spaces)
+        return None if seated is None else Found(*seated)
     spaces = eligible(demand, room)
-    for model in models_for(demand, room):
+    for model in models:
         counts = {s.node.id: n for s in spaces if (n := s.count(demand, model))}
         if sum(counts.values()) < demand.least:
             continue
         able = [space for space in spaces if space.node.id in counts]
         for group in _groups(demand, able, counts):
-            seats = _fill(demand, model, group, room, score)
+            seats = _fill(demand, model, group, room)
             if len(seats) >= demand.least:
                 return Found(tuple(seats), model)
     return None
@@ -50,7 +55,8 @@ def _groups(
         groups.pop("", None)
         sizes = {name: sum(counts[s.node.id] for s in group) for name, group in groups.items()}
         whole = [name for name, size in sizes.items() if size >= demand.replicas]
-        for name in sorted(whole, key=lambda name: (sizes[name], name)):
+        order = order_of if scope is Scope.NODE else _by_name
+        for name in sorted(whole, key=lambda name: (sizes[name], order(name))):
             yield groups[name]
         if where.together_required:
             part = [name for name, size in sizes.items() if demand.least <= size < demand.replicas]
@@ -60,7 +66,11 @@ def _groups(
         yield spaces
 
 
-def _fill(demand: Demand, model: str, spaces: list[Space], room: Room, score: Score) -> list[Seat]:
+def _by_name(name: str) -> tuple[bytes, str]:
+    return b"", name
+
+
+def _fill(demand: Demand, model: str, spaces: list[Space], room: Room) -> list[Seat]:
     """Seats one after the other, each on the best node for it, as many as fit."""
     wishes, where = _wishes(demand, room), demand.where
     apart = [
@@ -68,17 +78,19 @@ def _fill(demand: Demand, model: str, spaces: list[Space], room: Room, score: Sc
         for affinity in where.affinity
         if affinity.avoid and affinity.required and affinity.label in demand.labels
     ]
-    heap = [(_rank(demand, space, wishes, score), number) for number, space in enumerate(spaces)]
+    heap = []
+    for number, space in enumerate(spaces):
+        rank, devices = _rank(demand, model, space, wishes, room.scoring)
+        heap.append((rank, number, devices))
     heapify(heap)
     mine: dict[int, Space] = {}
     seats: list[Seat] = []
     while heap and len(seats) < demand.replicas:
-        _, number = heappop(heap)
+        _, number, devices = heappop(heap)
         space = mine.get(number) or spaces[number]
         groups = [(group_of(space, scope), used) for scope, used in apart]
-        if any(group in used for group, used in groups) or not space.count(demand, model):
+        if any(group in used for group, used in groups):
             continue
-        devices = space.choose(demand.per_seat, model, demand.mig)
         seats.append(Seat(len(seats), space.node.id, devices))
         if len(seats) == demand.replicas:
             break
@@ -86,7 +98,9 @@ def _fill(demand: Demand, model: str, spaces: list[Space], room: Room, score: Sc
         space.take(devices, demand.per_seat, where.exclusive)
         for group, used in groups:
             used.add(group)
-        heappush(heap, (_rank(demand, space, wishes, score), number))
+        if space.count(demand, model):
+            rank, devices = _rank(demand, model, space, wishes, room.scoring)
+            heappush(heap, (rank, number, devices))
     return seats
 
 
@@ -102,10 +116,9 @@ def _wishes(demand: Demand, room: Room) -> list[Wish]:
 
 
 def _rank(
-    demand: Demand, space: Space, wishes: list[Wish], score: Score
-) -> tuple[int, int, int, str]:
-    """The least is best: unmet wishes, then what is left by the score, then the name."""
+    demand: Demand, model: str, space: Space, wishes: list[Wish], scoring: Scoring
+) -> tuple[tuple[int, int, tuple[bytes, str]], tuple[DeviceId, ...]]:
+    """The least is best: unmet wishes, then the score, then the order; and the devices it gets."""
     unmet = sum((group_of(space, scope) in groups) is avoid for scope, avoid, groups in wishes)
-    left = space.free.less(demand.per_seat)
-    sign = -1 if score is Score.SPREAD else 1
-    return unmet, sign * left.gpu_milli, sign * left.cpu_milli, space.node.id
+    score, devices = rate(demand, model, space, scoring)
+    return (unmet, -score, order_of(space.node.id)), devices

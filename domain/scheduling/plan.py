@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heapify, heappop, heappush
@@ -11,16 +12,16 @@ from domain.job.job import Job
 from domain.policy.events import Backfill, Order, SchedulerSettings
 from domain.scheduling.demand import Demand
 from domain.scheduling.explain import explain
-from domain.scheduling.horizon import Hold, Horizon, leaves_for_another
+from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.place import place
-from domain.scheduling.preempt import candidates, find_victims, may_preempt, room_without
+from domain.scheduling.preempt import Candidates, find_victims, may_preempt, room_without
 from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
-from domain.scheduling.windows import Access, Windows, split
+from domain.scheduling.windows import Access, Opened, Windows, split
 from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
 
@@ -99,15 +100,19 @@ class _Cycle:
         self.snapshot = snapshot
         self.now = now
         self.settings = snapshot.policy.scheduler
-        leaving = [job for job in snapshot.jobs.values() if leaves_for_another(job)]
-        self.free = Room.of(snapshot)  # what placements have not taken
-        self.room = self.free.fork()  # the part of it that is kept for nobody
-        self.later = room_without(snapshot, self.free, leaving)  # `room` after they left
+        leaving = [snapshot.jobs[job] for job in sorted(snapshot.leaving)]
+        # What placements have not taken, the part of it that is kept for nobody, and that part
+        # once those that were asked to leave have left. One room until they differ.
+        self.free = snapshot.base.free(snapshot).fork()
+        self.room = self.free
+        self.later = room_without(snapshot, self.free, leaving) if leaving else self.room
         self.leaving = bool(leaving)
-        self.horizon = Horizon(snapshot, now, self.settings.score)
+        self.horizon = Horizon(snapshot, now)
         self.ledger = Ledger(snapshot)
         self.ranks = Ranks(snapshot, now)
+        self.candidates = Candidates(snapshot, now, self.ranks)
         self.windows = Windows(snapshot, now)
+        self.opened = Opened()
         self.left_by = max([now, *(job.stop_deadline or now for job in leaving)])
         self.plan = Plan()
         self.failed: set[tuple[Demand, int | None, Access]] = set()
@@ -131,6 +136,8 @@ class _Cycle:
             if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
                 heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
         for line, number, demand in self.blocked.values():
+            if self.plan.more:
+                break  # the rest follows in the next cycle
             self._tell(line, number, demand)
         return self.plan
 
@@ -160,9 +167,9 @@ class _Cycle:
         seconds, access = job.spec.expected_seconds, self.windows.access(job)
         end = None if seconds is None else self.now + seconds * SECOND
         if (demand, seconds, access) not in self.failed:
-            found = place(demand, self._open(self.room, job, end), self.settings.score)
+            found = place(demand, self._open(self.room, job, end))
             if found is not None:
-                for room in (self.free, self.room, self.later):
+                for room in _different(self.free, self.room, self.later):
                     room.take(found.seats, demand)
                 self._charge(job, found, demand, end)
                 self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model))
@@ -177,7 +184,7 @@ class _Cycle:
 
         `wait` is how long it may take until it can begin.
         """
-        return self.horizon.window(room, end).without(self._kept(job, end, wait))
+        return self.opened.of(self.horizon.window(room, end), self._kept(job, end, wait))
 
     def _kept(self, job: Job, end: int | None, wait: int = 0) -> frozenset[NodeId]:
         late = None if end is None else end + wait
@@ -185,27 +192,24 @@ class _Cycle:
 
     def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
-        room = self._open(self.later, job, end, self.left_by - self.now)
-        found = place(demand, room, self.settings.score)
+        found = place(demand, self._open(self.later, job, end, self.left_by - self.now))
         if found is None:
             return False
-        for room in (self.room, self.later):
-            room.take(found.seats, demand)
+        self._keep(found, demand)
         self._charge(job, found, demand, end)
         return True
 
     def _preempt(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Ask jobs that give way to make room beside the held starts, if that can help."""
         grace = max(self.left_by - self.now, self.settings.grace_seconds * SECOND)
-        kept = self._kept(job, end, grace)
-        powerless = (demand, job.priority, job.spec.project, kept)
+        powerless = (demand, job.priority, job.spec.project, self._kept(job, end, grace))
         if (
             not self.settings.enable_preemption
             or job.id in self.helped
             or powerless in self.powerless
         ):
             return False
-        able = candidates(self.snapshot, job, self.asked, self.now, self.ranks)
+        able = self.candidates.of(job, self.asked)
         room = self._open(self.later, job, end, grace)
         victims = find_victims(self.snapshot, demand, room, able) if able else None
         if victims is None or not may_preempt(
@@ -216,15 +220,24 @@ class _Cycle:
         for victim in victims:
             self.asked.add(victim.id)
             self.plan.preemptions.append(Preemption(victim.id, job.id))
-        found = place(demand, room_without(self.snapshot, room, victims), self.settings.score)
+        found = place(demand, room_without(self.snapshot, room, victims))
         assert found is not None, "the victims were chosen for it"
         self.later = room_without(self.snapshot, self.later, victims)
         self.horizon.release(victims)
-        for taken in (self.room, self.later):
-            taken.take(found.seats, demand)
+        self.opened.clear()
+        self._keep(found, demand)
         self._charge(job, found, demand, end)
         self.leaving = True
         return True
+
+    def _keep(self, found: Found, demand: Demand) -> None:
+        """Seats that others still hold, or that are free, are kept for a job."""
+        if self.room is self.free:
+            later = self.later is self.room
+            self.room = self.free.fork()
+            self.later = self.room if later else self.later
+        for room in _different(self.room, self.later):
+            room.take(found.seats, demand)
 
     def _made(self, job: Job) -> int:
         """How many the project's jobs made leave in this cycle."""
@@ -239,6 +252,7 @@ class _Cycle:
         if self.settings.enable_backfill and len(self.holds) < most:
             hold = self.horizon.hold(job, demand, self.later, self.windows)
             if hold is not None:
+                self.opened.clear()
                 self.holds[job.id] = hold
                 self.plan.starts[job.id] = hold.start
 
@@ -247,6 +261,7 @@ class _Cycle:
         self.ledger.charge(job, held)
         self.ranks.charge(job.spec.project, job.submitted_by, held)
         self.horizon.take(found, demand, end)
+        self.opened.took(found.seats)
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
         """Tell the line's jobs from this one on why they wait, if they do not know."""
@@ -255,6 +270,8 @@ class _Cycle:
             return
         knowing = line.told.get(reason.kind, set())
         for _, job_id in line.places[number:]:
+            if self.plan.more:
+                return
             if job_id not in knowing:
                 hold = self.holds.get(job_id)
                 told = reason if hold is None else replace(reason, starts_at=hold.start)
@@ -283,6 +300,10 @@ class _Cycle:
             self.plan.waits.append(Wait(job.id, reason))
         else:
             self.plan.more = True
+
+
+def _different(*rooms: Room) -> Iterable[Room]:
+    return {id(room): room for room in rooms}.values()
 
 
 def depends_on_time(settings: SchedulerSettings) -> bool:

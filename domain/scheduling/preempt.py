@@ -20,22 +20,49 @@ from domain.values.time import HOUR, SECOND
 _MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
 
 
-def candidates(
-    snapshot: Snapshot, job: Job, spared: set[JobId], now: int, ranks: Ranks
-) -> list[Job]:
-    """Jobs that may make room for `job`: lowest priority first, then the least work lost."""
-    if job.priority < snapshot.policy.scheduler.preemption.priority_threshold:
-        return []
-    found = [
-        victim
-        for allocation in snapshot.allocations.values()
-        if (victim := snapshot.jobs[allocation.job]).phase in _MAY_BE_ASKED
-        and victim.allocation == allocation.id
-        and victim.id not in spared
-        and _gives_way(snapshot, victim, job, ranks)
-        and _may_be_asked(snapshot, victim, now)
-    ]
-    return sorted(found, key=lambda v: (v.priority, work_lost(snapshot, v, now), v.id))
+class Candidates:
+    """Who may be asked to leave in a cycle: lowest priority first, then least work lost."""
+
+    def __init__(self, snapshot: Snapshot, now: int, ranks: Ranks) -> None:
+        self._snapshot, self._now, self._ranks = snapshot, now, ranks
+        self._rules = snapshot.policy.scheduler.preemption
+        self._known: dict[tuple[int, int], list[Job]] = {}
+
+    def of(self, job: Job, spared: set[JobId]) -> list[Job]:
+        """Those that may make room for `job`."""
+        if job.priority < self._rules.priority_threshold:
+            return []
+        if self._rules.over_share:
+            return self._look(job, spared)
+        key = (job.priority, len(spared))  # who was asked once is asked no more
+        if key not in self._known:
+            self._known[key] = self._look(job, spared)
+        return self._known[key]
+
+    def _look(self, job: Job, spared: set[JobId]) -> list[Job]:
+        jobs, now = self._snapshot.jobs, self._now
+        found = [
+            victim
+            for allocation in self._snapshot.allocations.values()
+            if (victim := jobs[allocation.job]).priority <= job.priority
+            and victim.phase in _MAY_BE_ASKED
+            and victim.allocation == allocation.id
+            and victim.spec.preemptible
+            and victim.id not in spared
+            and self._gives_way(victim, job)
+            and _may_be_asked(self._snapshot, victim, now)
+        ]
+        return sorted(found, key=lambda v: (v.priority, work_lost(self._snapshot, v, now), v.id))
+
+    def _gives_way(self, victim: Job, job: Job) -> bool:
+        if victim.priority < job.priority:
+            return True
+        return (
+            self._rules.over_share
+            and self._ranks.moves
+            and victim.spec.project != job.spec.project
+            and self._ranks.share_after(job, 1) < self._ranks.share_after(victim, -1)
+        )
 
 
 def may_preempt(snapshot: Snapshot, job: Job, victims: int, now: int) -> bool:
@@ -50,20 +77,6 @@ def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
     since = max(victim.started_at or now, snapshot.saved.get(victim.id, 0))
     weight = max(1000, victim.spec.resources.gpu_milli) * max(1, len(victim.seats))
     return max(0, now - since) * weight // 1000
-
-
-def _gives_way(snapshot: Snapshot, victim: Job, job: Job, ranks: Ranks) -> bool:
-    if not victim.spec.preemptible:
-        return False
-    if victim.priority < job.priority:
-        return True
-    over = snapshot.policy.scheduler.preemption.over_share and ranks.moves
-    return (
-        over
-        and victim.priority == job.priority
-        and victim.spec.project != job.spec.project
-        and ranks.share_after(job, 1) < ranks.share_after(victim, -1)
-    )
 
 
 def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
@@ -141,15 +154,24 @@ class _Trial:
 
     def __post_init__(self) -> None:
         self.models = models_for(self.demand, self.room)
-        self.able = {space.node.id for space in eligible(self.demand, self.room)}
-        self.counts = {
-            (node, model): self.room.spaces[node].count(self.demand, model)
-            for node in sorted(self.able)
-            for model in self.models
-        }
-        self.totals = {
-            model: sum(self.counts[node, model] for node in self.able) for model in self.models
-        }
+        self.board = self.room.board(self.demand)
+        if self.board is not None:
+            self.counts = {model: self.board.usable(self.demand, model) for model in self.models}
+        else:
+            self.able = {space.node.id for space in eligible(self.demand, self.room)}
+            self.counts = {
+                model: {
+                    node: self.room.spaces[node].count(self.demand, model)
+                    for node in sorted(self.able)
+                }
+                for model in self.models
+            }
+        self.totals = {model: sum(self.counts[model].values()) for model in self.models}
+
+    def _may_use(self, node: NodeId) -> bool:
+        if self.board is None:
+            return node in self.able
+        return node in self.room.spaces and self.board.ground.may_use(self.demand, node)
 
     def without(self, victim: Job) -> None:
         """The victim has left."""
@@ -178,7 +200,7 @@ class _Trial:
         return after
 
     def _count(self, node: NodeId) -> None:
-        if node not in self.able or not self.demand.simple:
+        if not self.demand.simple or not self._may_use(node):
             return
         space = self.room.spaces[node].copy()
         for allocation in self.gone[node].values():
@@ -187,5 +209,5 @@ class _Trial:
                     space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
         for model in self.models:
             count = space.count(self.demand, model)
-            self.totals[model] += count - self.counts[node, model]
-            self.counts[node, model] = count
+            self.totals[model] += count - self.counts[model].get(node, 0)
+            self.counts[model][node] = count

@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from domain.allocation.allocation import Allocation
 from domain.allocation.seat import Seat
 from domain.job.where import Affinity, Scope
-from domain.policy.events import Overcommit
+from domain.node.events import Registered
+from domain.scheduling.board import Board
 from domain.scheduling.demand import Demand
 from domain.scheduling.filters import never_on
-from domain.scheduling.instances import untouched
-from domain.scheduling.snapshot import Label, Snapshot
+from domain.scheduling.score import Scoring
 from domain.scheduling.space import Space
 from domain.values.ids import NodeId
+
+if TYPE_CHECKING:
+    from domain.scheduling.snapshot import Label
 
 
 @dataclass(frozen=True)
@@ -28,49 +32,87 @@ class Found:
 
 
 class Room:
-    """The spaces of the nodes that take work. Cheap to fork: spaces are copied when changed."""
+    """The spaces of the nodes that take work, and a board of them where nodes are many.
 
-    def __init__(self, spaces: dict[NodeId, Space], near: Mapping[Label, Counter[NodeId]]) -> None:
+    Cheap to fork: spaces and board are copied when they change.
+    """
+
+    def __init__(
+        self,
+        spaces: dict[NodeId, Space],
+        near: Mapping[Label, Counter[NodeId]],
+        scoring: Scoring,
+        board: Board | None = None,
+    ) -> None:
         self.spaces = spaces
         self.near = near
+        self.scoring = scoring
         self._own: set[NodeId] = set()
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> Room:
-        """What is free now."""
-        overcommit = overcommit_of(snapshot)
-        spaces = {
-            node_id: snapshot.nodes[node_id].space(overcommit)
-            for node_id in sorted(snapshot.nodes)
-            if snapshot.nodes[node_id].takes_work
-        }
-        return cls(spaces, snapshot.near)
-
-    @classmethod
-    def empty(cls, snapshot: Snapshot) -> Room:
-        """What would be free if nothing ran and no node were cordoned."""
-        overcommit = overcommit_of(snapshot)
-        spaces = {}
-        for node_id, state in sorted(snapshot.nodes.items()):
-            if state.node.alive:
-                left, mig = untouched(state.node.offer)
-                spaces[node_id] = Space(state.node, state.offered(overcommit), left, mig=mig)
-        return cls(spaces, {})
+        self._board = board
+        self._shared = False
+        self._stale: set[NodeId] = set()
+        """Nodes the board does not know the latest of."""
 
     def fork(self) -> Room:
         """A room that starts like this one and changes by itself."""
         self._own = set()  # from now on both must copy before they change a space
-        return Room(dict(self.spaces), self.near)
+        self._shared = True
+        other = Room(dict(self.spaces), self.near, self.scoring, self._board)
+        other._shared, other._stale = True, set(self._stale)
+        return other
 
-    def least(self, other: Room) -> Room:
-        """What is free both here and there."""
-        spaces = {
-            node_id: space if space is other.spaces[node_id] else space.least(other.spaces[node_id])
-            for node_id, space in self.spaces.items()
-            if node_id in other.spaces
-        }
-        self._own, other._own = set(), set()
-        return Room(spaces, self.near)
+    def board(self, demand: Demand) -> Board | None:
+        """The board, if there is one that covers the demand."""
+        if self._board is None or not self._board.covers(demand):
+            return None
+        self.settle()
+        return self._board
+
+    def settle(self) -> None:
+        """Tell the board the latest of every node; forks made afterwards need not."""
+        if self._board is not None and self._stale:
+            board = self._own_board()
+            for node_id in self._stale:
+                board.put(node_id, self.spaces.get(node_id))
+            self._stale.clear()
+
+    def set_scoring(self, scoring: Scoring) -> None:
+        """How nodes are scored from now on."""
+        if scoring != self.scoring:
+            self.scoring = scoring
+            if self._board is not None:
+                self._own_board().set_scoring(scoring)
+
+    def adopt(self, offer: Registered) -> bool:
+        """The node offers this now; False if this room cannot follow and must be made anew."""
+        if self._board is None or self._board.ground.offers_same(offer):
+            return True
+        if not self._board.ground.alike(offer):
+            return False
+        self._own_board().offer(offer)
+        return True
+
+    @property
+    def models(self) -> list[str]:
+        """The GPU models of the nodes that take work."""
+        if self._board is not None:
+            return sorted(self._board.ground.models)
+        return sorted({d.model for s in self.spaces.values() for d in s.node.offer.devices})
+
+    def _own_board(self) -> Board:
+        assert self._board is not None, "the room has one"
+        if self._shared:
+            self._board, self._shared = self._board.copy(), False
+        return self._board
+
+    def put(self, node_id: NodeId, space: Space | None) -> None:
+        """What the node has left is now this; None: it takes no work."""
+        if space is None:
+            self.spaces.pop(node_id, None)
+        else:
+            self.spaces[node_id] = space
+        self._own.discard(node_id)
+        self._stale.add(node_id)
 
     def without(self, nodes: AbstractSet[NodeId]) -> Room:
         """A room like this one that lacks these nodes."""
@@ -78,8 +120,19 @@ class Room:
             return self
         room = self.fork()
         for node in nodes:
-            room.spaces.pop(node, None)
+            if node in room.spaces:
+                room.put(node, None)
         return room
+
+    def least(self, other: Room) -> Room:
+        """What is free both here and there."""
+        both = self.fork()
+        for node_id, space in self.spaces.items():
+            there = other.spaces.get(node_id)
+            if there is not space:
+                both.put(node_id, None if there is None else space.least(there))
+        other._own = set()
+        return both
 
     def take(self, seats: Iterable[Seat], demand: Demand) -> None:
         """Give seats away; what is not there (still held by a victim) is not counted."""
@@ -106,12 +159,8 @@ class Room:
         if node_id not in self._own:
             self.spaces[node_id] = self.spaces[node_id].copy()
             self._own.add(node_id)
+        self._stale.add(node_id)
         return self.spaces[node_id]
-
-
-def overcommit_of(snapshot: Snapshot) -> dict[str, Overcommit]:
-    """The factors of each pool that has some."""
-    return {over.pool: over for over in snapshot.policy.scheduler.overcommit}
 
 
 def group_of(space: Space, scope: Scope) -> str:
@@ -131,7 +180,7 @@ def models_for(demand: Demand, room: Room) -> list[str]:
         return [""]
     if demand.gpu_types:
         return list(demand.gpu_types)
-    return sorted({d.model for space in room.spaces.values() for d in space.node.offer.devices})
+    return room.models
 
 
 def eligible(demand: Demand, room: Room) -> list[Space]:
@@ -156,6 +205,8 @@ def groups_near(demand: Demand, affinity: Affinity, room: Room) -> set[str]:
 
 def count_seats(demand: Demand, room: Room) -> int:
     """How many seats of the gang fit, at most all of them: the most over GPU models."""
+    if board := room.board(demand):
+        return board.count(demand, models_for(demand, room))
     spaces, most = eligible(demand, room), 0
     for model in models_for(demand, room):
         count = 0

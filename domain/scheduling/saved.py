@@ -14,6 +14,7 @@ from domain.node.node import Node
 from domain.policy.policy import Policy
 from domain.project.events import Quota
 from domain.reservation.reservation import Reservation
+from domain.scheduling.arrivals import Arrival, Arrivals
 from domain.scheduling.decay import Faded, Usage
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.snapshot import Asked, Snapshot
@@ -62,6 +63,9 @@ class Saved:
     made: dict[ProjectId, tuple[int, ...]]
     versions: dict[StreamId, int]
     touched: tuple[AllocationId, ...]
+    submissions: int
+    arrivals: tuple[tuple[Arrival, int], ...]
+    typical: tuple[tuple[Arrival, int], ...]
     reservations: tuple[Reservation, ...] = ()
 
 
@@ -93,6 +97,9 @@ def pack(snapshot: Snapshot) -> Saved:
         made=snapshot.made,
         versions=snapshot.versions,
         touched=tuple(sorted(snapshot.touched)),
+        submissions=snapshot.arrivals.seen,
+        arrivals=tuple(snapshot.arrivals.counts.items()),
+        typical=snapshot.arrivals.typical,
         reservations=tuple(snapshot.reservations.values()),
     )
 
@@ -111,10 +118,10 @@ def unpack(kept: Saved) -> Snapshot:
         made=kept.made,
         versions=kept.versions,
         touched=set(kept.touched),
+        arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
+        leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
         reservations={each.name: each for each in kept.reservations},
-    )
-    snapshot.longest_grace = max(
-        (job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0
+        longest_grace=max((job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0),
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:
@@ -128,6 +135,8 @@ def unpack(kept: Saved) -> Snapshot:
     for job in sorted(kept.jobs.values(), key=lambda job: (job.queued_since, job.id)):
         if job.phase is Phase.QUEUED:
             snapshot.lines.put(job)
+        if job.allocation is not None:
+            snapshot.ends.note(job.allocation, job)
     held: dict[NodeId, set[AllocationId]] = {name: set() for name in kept.nodes}
     for allocation in kept.allocations.values():
         for seat in allocation.seats:

@@ -11,7 +11,7 @@ from domain.allocation.events import AllocationEvent, Granted, Released
 from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
-from domain.job.events import JobEvent, PreemptionRequested, StopCause
+from domain.job.events import JobEvent, PreemptionRequested, StopCause, Submitted
 from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
@@ -23,7 +23,10 @@ from domain.project.events import Quota, QuotaSet
 from domain.reservation.events import ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
+from domain.scheduling.arrivals import Arrivals
+from domain.scheduling.base import Base
 from domain.scheduling.decay import Usage, half_life_us
+from domain.scheduling.ends import Ends
 from domain.scheduling.events import Decided
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
@@ -44,7 +47,7 @@ def _usage() -> Usage:
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
-FOLD = 1
+FOLD = 2
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
@@ -64,8 +67,11 @@ class Snapshot:
     optimistic appends. `touched` are allocations that changed since it was last cleared. `near`
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
-    events are not taken in any more (`domain/scheduling/holdout`). `reservations` are in the order
-    they were made.
+    events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
+    as a rule, `leaving` who was asked to leave for another, `ends` when who runs will have
+    left; `reservations` are in the order they were made, `longest_grace` (seconds) is no less than
+    what any live job wishes for. `base` follows from the rest: rooms
+    with the nodes' state, with boards where there are at least `board_from` nodes.
     """
 
     position: int = 0
@@ -86,8 +92,12 @@ class Snapshot:
     versions: dict[StreamId, int] = field(default_factory=dict)
     touched: set[AllocationId] = field(default_factory=set)
     held_out: set[StreamId] = field(default_factory=set)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    leaving: set[JobId] = field(default_factory=set)
+    ends: Ends = field(default_factory=Ends)
     longest_grace: int = field(default=0, compare=False)
-    """At least what any live job wishes for (seconds)."""
+    board_from: int = 64
+    base: Base = field(default_factory=Base, init=False, repr=False, compare=False)
 
     def apply(self, recorded: Recorded) -> bool:
         """Take in the next event of the log; whether it can change a decision."""
@@ -134,6 +144,14 @@ class Snapshot:
             self.lines.put(job)
         else:
             self.lines.remove(job_id)
+        if isinstance(event, Submitted):
+            self.arrivals.add(event.spec)
+        if job.leaves_for_another:
+            self.leaving.add(job_id)
+        else:
+            self.leaving.discard(job_id)
+        if job.allocation is not None and job.allocation in self.allocations:
+            self.ends.note(job.allocation, job)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
             self.versions.pop(stream, None)
@@ -163,8 +181,10 @@ class Snapshot:
             for seat_node in {seat.node for seat in allocation.seats}:
                 self.nodes[seat_node].hold(allocation)
                 self.nodes[seat_node].held.add(allocation_id)
+                self.base.note(seat_node)
         if isinstance(event, Released):
             self._charge(recorded, self.granted.pop(allocation_id), -1)
+            self.ends.forget(allocation_id)
             self.allocations.pop(allocation_id, None)
             self.versions.pop(recorded.stream, None)
             self.touched.discard(allocation_id)
@@ -213,4 +233,5 @@ class Snapshot:
             self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
+        self.base.note(state.node.id)
         state.recount(self.allocations[held] for held in sorted(state.held))

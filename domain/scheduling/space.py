@@ -68,7 +68,7 @@ class Space:
         }
         return Space(
             self.node,
-            self.free.least(other.free),
+            replace(self.free.least(other.free), gpu_milli=sum(left.values())),
             left,
             self.short,
             max(self.seats, other.seats),
@@ -107,14 +107,12 @@ class Space:
         )
         return usable // want.gpus
 
-    def choose(self, want: Resources, model: str, mig: str = "") -> tuple[DeviceId, ...]:
-        """The devices for one seat that fits: a share where least is left, whole GPUs together.
+    def choose(self, want: Resources, model: str) -> tuple[DeviceId, ...]:
+        """Whole GPUs for one seat that fits, together.
 
-        Whole ones come from the island (then NUMA node) with the fewest free that has enough, else
-        from those with the most. A MIG profile is one instance, where it costs others least.
+        They come from the island (then NUMA node) with the fewest free that has enough, else from
+        those with the most.
         """
-        if mig:
-            return instances.choose(self.node.offer, self.mig, mig, model)
         if not want.gpu_milli:
             return ()
         each, count = want.milli_each, want.gpus
@@ -123,8 +121,6 @@ class Space:
             for device in self.node.offer.devices
             if device.model == model and self.left.get(device.id, 0) >= each
         ]
-        if each < 1000:
-            return (min(usable, key=lambda device: self.left[device.id]).id,)
         return tuple(device.id for device in _close(usable, count))
 
 

@@ -140,7 +140,7 @@ def test_code_that_decides_otherwise_is_found_at_the_first_decision(
         found = replayed(events).difference
     assert found is not None
     assert (found.fault, found.position) == (Fault.DECIDED_OTHERWISE, first.position)
-    assert '"reason":"pack"' in found.then
+    assert '"reason":"fragmentation"' in found.then
     assert '"reason":"worst_fit"' in found.now
 
 

@@ -19,6 +19,10 @@ class Cells(Protocol):
         """One integer, `size` times."""
         ...
 
+    def where(self, values: Ints) -> Ints:
+        """The numbers of those that are not 0, in order."""
+        ...
+
 
 class ListCells:
     """Plain lists."""
@@ -28,6 +32,9 @@ class ListCells:
 
     def filled(self, size: int, value: int) -> Ints:
         return [value] * size
+
+    def where(self, values: Ints) -> Ints:
+        return [number for number, value in enumerate(values) if value]
 
 
 class ArrayCells:
@@ -43,3 +50,6 @@ class ArrayCells:
 
     def filled(self, size: int, value: int) -> Ints:
         return self._np.full(size, value, dtype=self._np.int64)
+
+    def where(self, values: Ints) -> Ints:
+        return self._np.flatnonzero(values)

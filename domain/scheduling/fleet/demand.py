@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
 
+from domain.scheduling.fleet import layout
 from domain.values.checks import between
 from domain.values.ids import NodeId
 from domain.values.resources import LARGEST_OF_ONE
 
-WHOLE = 1000
-"""Thousandths of one GPU."""
+WHOLE = layout.WHOLE
 MOST_GPUS = 16
 MOST_MODELS = 62
 ANY_MODEL = (1 << MOST_MODELS) - 1
@@ -41,6 +41,8 @@ class Demand:
     gpu_milli: int = WHOLE
     models: int = ANY_MODEL
     key: str = ""
+    storage_bytes: int = 0
+    network_mbps: int = 0
 
     def __post_init__(self) -> None:
         between("cpu_milli", self.cpu_milli, 0, LARGEST_OF_ONE)
@@ -48,11 +50,21 @@ class Demand:
         between("gpus", self.gpus, 0, MOST_GPUS)
         between("gpu_milli", self.gpu_milli, 1, WHOLE)
         between("models", self.models, 0, ANY_MODEL)
+        between("storage_bytes", self.storage_bytes, 0, LARGEST_OF_ONE)
+        between("network_mbps", self.network_mbps, 0, LARGEST_OF_ONE)
 
     @property
-    def row(self) -> tuple[int, int, int, int, int]:
+    def row(self) -> tuple[int, int, int, int, int, int, int]:
         """The numbers the kernels read."""
-        return (self.cpu_milli, self.memory_bytes, self.gpus, self.gpu_milli, self.models)
+        return (
+            self.cpu_milli,
+            self.memory_bytes,
+            self.gpus,
+            self.gpu_milli,
+            self.models,
+            self.storage_bytes,
+            self.network_mbps,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ class FleetNode:
     takes_work: bool = True
     cpu_capacity: int = LARGEST_OF_ONE
     memory_capacity: int = LARGEST_OF_ONE
+    storage_bytes: int = LARGEST_OF_ONE
+    network_mbps: int = LARGEST_OF_ONE
 
     def __post_init__(self) -> None:
         between("cpu_milli", self.cpu_milli, -LARGEST_OF_ONE, LARGEST_OF_ONE)
@@ -86,4 +100,9 @@ class FleetNode:
     @property
     def place(self) -> tuple[bytes, str]:
         """Where it stands in the order: by a hash, so that names and sizes do not decide."""
-        return (blake2b(self.id.encode(), digest_size=8).digest(), self.id)
+        return place_of(self.id)
+
+
+def place_of(node: str) -> tuple[bytes, str]:
+    """Where a node of this id stands in the order."""
+    return (blake2b(node.encode(), digest_size=8).digest(), node)

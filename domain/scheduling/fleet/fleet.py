@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
@@ -36,6 +37,7 @@ class _Tree:
 
     scores: Ints
     seen: int = -1
+    shared: bool = False  # a copy of the fleet has it too: whoever repairs it takes one of its own
 
 
 class Fleet:
@@ -94,6 +96,20 @@ class Fleet:
         self._undo: list[tuple[int, Ints]] = []
         self._marks = 0
 
+    def copy(self) -> Fleet:
+        """A fleet like this one that changes by itself; tables of allowed nodes stay shared.
+
+        Conflict while a mark is open.
+        """
+        if self._marks:
+            raise Conflict("mark_open", "a fleet is not copied under a mark")
+        other = copy(self)
+        for tree in self._live.values():
+            tree.shared = True
+        for name in ("nodes", "_buckets", "_log", "_stamps", "_live", "_undo"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
     def intern(self, demand: Demand) -> int:
         """The small number of a demand; the same for equal ones."""
         number = self._interned.get(demand)
@@ -111,7 +127,7 @@ class Fleet:
             text = f"typical: counts must add up to at most {LARGEST_COUNT}"
             raise Invalid("out_of_range", text, field="typical")
         alike = sorted(typical, key=lambda each: each[0].row[2:])
-        flat = [value for demand, count in alike for value in (*demand.row, count)]
+        flat = [value for demand, count in alike for value in (*demand.row[:5], count)]
         self._typical, self._quantum = self.cells.of(flat), QUANTUM * max(1, total)
         self._live.clear()
         for at in range(0, len(self.nodes), layout.STRIDE):
@@ -125,6 +141,16 @@ class Fleet:
         for number, (demand, _) in enumerate(self._demands):
             if demand.key == key:
                 self._live.pop(number, None)
+
+    def allows(self, key: str) -> bool:
+        """Whether there is a table with this key."""
+        return key in self._allowed
+
+    def set_model(self, index: int, model: int) -> None:
+        """The node's GPUs are of this model. Not under a mark."""
+        self.nodes[index * layout.STRIDE + layout.MODEL] = model
+        self.nodes[index * layout.STRIDE + layout.FRAGMENTS] = layout.UNKNOWN
+        self._changed(index)
 
     def allow_node(self, key: str, index: int, allowed: bool) -> None:
         """Change one node of a key's table. Rollback leaves it as it is."""
@@ -183,11 +209,54 @@ class Fleet:
             seats.append(Chosen(node, devices_of(mask)))
         return seats
 
-    def seats_fitting(self, demand: int, enough: int) -> int:
-        """How many seats fit at once, counted up to `enough`."""
+    def counts(self, demand: int, most: int) -> tuple[Ints, int]:
+        """How many seats each node takes, by index, at most `most`, and their sum.
+
+        The row of counts is overwritten by the next such question.
+        """
         wanted, row = self._demands[demand]
         allowed = self._allowed_by(wanted.key)
-        return int(self._gangs.seats_in(self.nodes, allowed, row, enough))
+        total = self._gangs.count_each(self.nodes, allowed, row, most, self._room)
+        return self._room, int(total)
+
+    def shortages(self, demand: int) -> tuple[list[int], list[int]]:
+        """Allowed nodes by what one seat lacks there first - nothing, GPUs, CPU, memory, storage,
+        network - and the indexes of those that take no work."""
+        wanted, row = self._demands[demand]
+        counts, away = self.cells.filled(6, 0), self.cells.filled(len(self.ids), 0)
+        allowed = self._allowed_by(wanted.key)
+        left_out = self._gangs.shortages(self.nodes, allowed, row, counts, away)
+        return [int(count) for count in counts], [int(i) for i in away[: int(left_out)]]
+
+    def sums(self, counts: Ints, groups: Ints, size: int) -> list[int]:
+        """The counts summed by each node's group; -1 is none of the `size` groups."""
+        found = self.cells.filled(size, 0)
+        self._gangs.sum_groups(counts, groups, found)
+        return [int(value) for value in found]
+
+    def seat(self, demand: int, members: Ints, count: int) -> list[Chosen]:
+        """Seats one after the other on these nodes, each on the best one then; at most `count`."""
+        row, size = self._demands[demand][1], len(members)
+        found = self.cells.filled(2 * count, 0)
+        scores, masks = self.cells.filled(size, 0), self.cells.filled(size, 0)
+        done = 0
+        if size:
+            done = self._kernels.seat_gang(
+                self.nodes, members, size, row, count, self._typical,
+                self._quantum, int(self.score), scores, masks, found,
+            )  # fmt: skip
+        return [
+            Chosen(int(found[2 * n]), devices_of(int(found[2 * n + 1]))) for n in range(int(done))
+        ]
+
+    def put(self, index: int, left: Sequence[int]) -> None:
+        """What a node has left is now this: CPU, memory, storage, network, 1 if it takes work,
+        then thousandths of each device. Not under a mark."""
+        self._kernels.put(
+            self.nodes, self._buckets, self._log, self._stamps, self._head, index,
+            self.cells.of(left),
+        )  # fmt: skip
+        self._head += 1
 
     def fragments(self, index: int) -> int:
         """GPU thousandths of a node that typical demands cannot use, summed over their counts."""
@@ -278,6 +347,8 @@ class Fleet:
                     bool(row[layout.TAKES]),
                     row[layout.CPU_CAPACITY],
                     row[layout.MEMORY_CAPACITY],
+                    row[layout.STORAGE],
+                    row[layout.NETWORK],
                 )
             )
         return found
@@ -311,6 +382,8 @@ class Fleet:
                 self._live.popitem(last=False)
         else:
             self._live.move_to_end(demand)
+            if tree.shared and tree.seen != self._head:
+                tree = self._live[demand] = _Tree(tree.scores.copy(), tree.seen)
         return tree
 
 

@@ -12,7 +12,9 @@ from domain.scheduling.fleet.layout import (
     MEMORY,
     MODEL,
     MOST_SEATS,
+    NETWORK,
     NONE,
+    STORAGE,
     STRIDE,
     TAKES,
     Ints,
@@ -29,6 +31,10 @@ def seats(nodes: Ints, at: int, demand: Ints) -> int:
         most = min(most, cpu // demand[0])
     if demand[1] > 0:
         most = min(most, memory // demand[1])
+    if demand[5] > 0:
+        most = min(most, nodes[at + STORAGE] // demand[5])
+    if demand[6] > 0:
+        most = min(most, nodes[at + NETWORK] // demand[6])
     if need == 0:
         return int(most)
     if not (demand[4] >> nodes[at + MODEL]) & 1:
@@ -47,17 +53,6 @@ def seats(nodes: Ints, at: int, demand: Ints) -> int:
         else:
             high = middle - 1
     return int(low)
-
-
-def seats_in(nodes: Ints, allowed: Ints, demand: Ints, enough: int) -> int:
-    """How many seats fit on all nodes together, counted up to `enough`."""
-    found = 0
-    for i in range(len(allowed)):
-        if allowed[i]:
-            found += seats(nodes, i * STRIDE, demand)
-            if found >= enough:
-                return enough
-    return found
 
 
 def tightest(values: Ints, within: Ints, begin: int, end: int, wanted: int) -> int:
@@ -164,3 +159,53 @@ def gang(
         sums[rack] = 0
         count -= here
     return done
+
+
+def count_each(nodes: Ints, allowed: Ints, demand: Ints, most: int, room: Ints) -> int:
+    """Count the seats on each node, at most `most`, into `room`, and return their sum."""
+    total = 0
+    for i in range(len(allowed)):
+        room[i] = min(most, seats(nodes, i * STRIDE, demand)) if allowed[i] else 0
+        total += room[i]
+    return total
+
+
+def sum_groups(room: Ints, groups: Ints, sums: Ints) -> None:
+    """Sum what is counted in `room` by the group of each node, NONE for no group, into `sums`."""
+    for group in range(len(sums)):
+        sums[group] = 0
+    for i in range(len(groups)):
+        if groups[i] != NONE:
+            sums[groups[i]] += room[i]
+
+
+def shortages(nodes: Ints, allowed: Ints, demand: Ints, counts: Ints, away: Ints) -> int:
+    """Count allowed nodes that take work by what one seat lacks there first, into `counts`.
+
+    0: it fits, else 1 GPUs, 2 CPU, 3 memory, 4 storage, 5 network. Nodes that take no work go into
+    `away`; returns how many those are.
+    """
+    left_out = 0
+    for i in range(len(allowed)):
+        at = i * STRIDE
+        if nodes[at + TAKES] == 0:
+            away[left_out] = i
+            left_out += 1
+        elif allowed[i]:
+            fit = 0
+            for device in range(at + GPU, at + GPU + nodes[at + DEVICES]):
+                if nodes[device] >= demand[3]:
+                    fit += 1
+            if fit < demand[2]:
+                counts[1] += 1
+            elif nodes[at + CPU] < demand[0]:
+                counts[2] += 1
+            elif nodes[at + MEMORY] < demand[1]:
+                counts[3] += 1
+            elif nodes[at + STORAGE] < demand[5]:
+                counts[4] += 1
+            elif nodes[at + NETWORK] < demand[6]:
+                counts[5] += 1
+            else:
+                counts[0] += 1
+    return left_out

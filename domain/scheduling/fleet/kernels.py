@@ -21,9 +21,11 @@ from domain.scheduling.fleet.layout import (
     MEMORY_CAPACITY,
     MIDDLE,
     MODEL,
+    NETWORK,
     NONE,
     RACK,
     SHIFT,
+    STORAGE,
     STRIDE,
     TAKES,
     TYPE,
@@ -81,6 +83,8 @@ def fits(nodes: Ints, at: int, demand: Ints) -> bool:
     need, milli = demand[2], demand[3]
     if nodes[at + TAKES] == 0 or nodes[at + CPU] < demand[0] or nodes[at + MEMORY] < demand[1]:
         return False
+    if nodes[at + STORAGE] < demand[5] or nodes[at + NETWORK] < demand[6]:
+        return False
     if need == 0:
         return True
     if not (demand[4] >> nodes[at + MODEL]) & 1:
@@ -119,6 +123,8 @@ def shift(nodes: Ints, at: int, demand: Ints, mask: int, sign: int) -> None:
     """Take a seat from the node (`sign` -1) or give it back (1)."""
     nodes[at + CPU] += sign * demand[0]
     nodes[at + MEMORY] += sign * demand[1]
+    nodes[at + STORAGE] += sign * demand[5]
+    nodes[at + NETWORK] += sign * demand[6]
     if mask:
         for d in range(nodes[at + DEVICES]):
             if (mask >> d) & 1:
@@ -167,7 +173,7 @@ def rate(
 
 def alike(nodes: Ints, at: int, other: int) -> bool:
     """Whether two nodes have the same left in all that a score reads."""
-    for column in (CPU, MEMORY, TAKES, MODEL, DEVICES):
+    for column in (CPU, MEMORY, TAKES, MODEL, DEVICES, STORAGE, NETWORK):
         if nodes[at + column] != nodes[other + column]:
             return False
     for d in range(GPU, GPU + nodes[at + DEVICES]):  # noqa: SIM110 - numba compiles no generator
@@ -251,6 +257,36 @@ def scan(
     return found, devices
 
 
+def seat_gang(
+    nodes: Ints, members: Ints, size: int, demand: Ints, count: int, typical: Ints,
+    quantum: int, policy: int, scores: Ints, masks: Ints, out: Ints,
+) -> int:  # fmt: skip
+    """Seats one after the other on the first `size` members, each on the best node for it then.
+
+    Writes a node and the devices of each seat to `out` and returns how many there are, at most
+    `count`; `nodes` are left as they were. Of equal scores the first member is taken.
+    """
+    for m in range(size):
+        scores[m], masks[m] = rate(nodes, members[m] * STRIDE, demand, typical, quantum, policy)
+    done = 0
+    while done < count:
+        best = NONE
+        for m in range(size):
+            if scores[m] != NONE and (best == NONE or scores[m] > scores[best]):
+                best = m
+        if best == NONE:
+            break
+        at = members[best] * STRIDE
+        out[2 * done] = members[best]
+        out[2 * done + 1] = masks[best]
+        shift(nodes, at, demand, masks[best], -1)
+        scores[best], masks[best] = rate(nodes, at, demand, typical, quantum, policy)
+        done += 1
+    for seat in range(done - 1, -1, -1):
+        shift(nodes, out[2 * seat] * STRIDE, demand, out[2 * seat + 1], 1)
+    return done
+
+
 def note(log: Ints, stamps: Ints, head: int, i: int) -> None:
     """Write into the ring that node `i` changed."""
     log[head & (len(log) - 1)] = i
@@ -261,6 +297,21 @@ def count_in(nodes: Ints, buckets: Ints, at: int, by: int) -> None:
     """Count a node that takes work in its rack's bucket, or out of it."""
     if nodes[at + TAKES]:
         buckets[nodes[at + RACK] * BUCKETS + nodes[at + FREE]] += by
+
+
+def put(
+    nodes: Ints, buckets: Ints, log: Ints, stamps: Ints, head: int, i: int, left: Ints
+) -> None:  # fmt: skip
+    """What node `i` has left is now this: CPU, memory, storage, network, takes, each device."""
+    at = i * STRIDE
+    count_in(nodes, buckets, at, -1)
+    nodes[at + CPU], nodes[at + MEMORY] = left[0], left[1]
+    nodes[at + STORAGE], nodes[at + NETWORK], nodes[at + TAKES] = left[2], left[3], left[4]
+    for d in range(nodes[at + DEVICES]):
+        nodes[at + GPU + d] = left[5 + d]
+    settle(nodes, at)
+    count_in(nodes, buckets, at, 1)
+    note(log, stamps, head, i)
 
 
 def take(

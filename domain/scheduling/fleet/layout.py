@@ -1,8 +1,9 @@
 """Where the integers of nodes, demands and typical demands stand in their rows.
 
-A node is `STRIDE` integers of `nodes`, a demand the five of `Demand.row`, a typical demand
-`TYPE` integers of `typical`: a demand and its count. numba's cache of compiled loops looks for
-changes in the files of the loops, not here: who moves a column removes `__pycache__`.
+A node is `STRIDE` integers of `nodes`, a demand the seven of `Demand.row`, a typical demand
+`TYPE` integers of `typical`: the first five of a demand and its count. numba's cache of compiled
+loops looks for changes in the files of the loops, not here: who moves a column removes
+`__pycache__`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any, TypeAlias
 Ints: TypeAlias = Any  # list[int], or an int64 array where the loops are compiled
 
 STRIDE = 32
+WHOLE = 1000  # thousandths of one GPU
 CPU, MEMORY, TAKES, MODEL, RACK, SPINE, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
 CPU_CAPACITY, MEMORY_CAPACITY = 10, 11
+STORAGE, NETWORK = 12, 13
 GPU = 16  # then one integer a device: thousandths left
 TYPE = 6
 COUNT = 5

@@ -54,6 +54,7 @@ def node_row(node: FleetNode, rack: int) -> list[int]:
         node.cpu_capacity,
         node.memory_capacity,
     )
+    row[layout.STORAGE], row[layout.NETWORK] = node.storage_bytes, node.network_mbps
     row[layout.GPU : layout.GPU + len(node.gpus)] = node.gpus
     kernels.settle(row, 0)
     return row

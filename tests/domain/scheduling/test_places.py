@@ -209,7 +209,7 @@ def test_storage_and_network_are_given_away_once() -> None:
 
 
 def test_spread_takes_the_emptiest_and_pack_the_fullest() -> None:
-    for score, nodes in ((Score.PACK, ["n1", "n1"]), (Score.SPREAD, ["n1", "n2"])):
+    for score, nodes in ((Score.PACK, 1), (Score.SPREAD, 2)):
         stage = Stage()
         stage.policy(score=score)
         stage.node("n1", gpus=4)
@@ -217,4 +217,4 @@ def test_spread_takes_the_emptiest_and_pack_the_fullest() -> None:
         stage.ask("one")
         stage.ask("two")
         stage.run()
-        assert stage.nodes_of("one") + stage.nodes_of("two") == nodes
+        assert len({*stage.nodes_of("one"), *stage.nodes_of("two")}) == nodes

@@ -58,7 +58,7 @@ def test_an_empty_fleet_takes_nothing() -> None:
     none = Fleet([])
     assert none.choose(none.intern(ONE)) is None
     assert none.choose_gang(none.intern(ONE), 3) is None
-    assert none.seats_fitting(none.intern(ONE), 9) == 0
+    assert none.counts(none.intern(ONE), 9)[1] == 0
 
 
 def test_a_seat_is_taken_once() -> None:

@@ -156,7 +156,7 @@ class Walk:
         names = self.reference.able(demand)
         seats = sum(self.reference.left[name].seats(demand) for name in names)
         for fleet in self.fleets:
-            assert fleet.seats_fitting(fleet.intern(demand), 50) == min(50, seats)
+            assert min(50, fleet.counts(fleet.intern(demand), 50)[1]) == min(50, seats)
 
     @staticmethod
     def seat(fleet: Fleet, chosen: Chosen | None) -> Seat | None:

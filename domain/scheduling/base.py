@@ -1,0 +1,110 @@
+"""The base: rooms kept in step with the nodes between cycles, so that none is counted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from domain.policy.events import Overcommit
+from domain.scheduling.board import Board
+from domain.scheduling.instances import untouched
+from domain.scheduling.node_state import NodeState
+from domain.scheduling.room import Room
+from domain.scheduling.score import Scoring
+from domain.scheduling.space import Space
+from domain.values.ids import NodeId
+
+if TYPE_CHECKING:
+    from domain.scheduling.snapshot import Snapshot
+
+
+class Base:
+    """What is free now, and what would be if nothing ran; nobody changes these rooms.
+
+    Whoever changes a node of the snapshot notes it here.
+    """
+
+    def __init__(self) -> None:
+        self._noted: set[NodeId] = set()
+        self._overcommit: tuple[Overcommit, ...] = ()
+        self._free: Room | None = None
+        self._empty: Room | None = None
+
+    def note(self, node: NodeId) -> None:
+        """The node, or what it holds, changed."""
+        self._noted.add(node)
+
+    def free(self, snapshot: Snapshot) -> Room:
+        """What is free now on nodes that take work. Fork it to change it."""
+        self._catch_up(snapshot)
+        assert self._free is not None, "it was made"
+        return self._free
+
+    def empty(self, snapshot: Snapshot) -> Room:
+        """What would be free if nothing ran and no node were cordoned. Fork it to change it."""
+        self._catch_up(snapshot)
+        if self._empty is None:
+            self._empty = _room(snapshot, _whole, factors_of(snapshot))
+            self._empty.near = {}
+            self._empty.set_scoring(self.free(snapshot).scoring)
+        return self._empty
+
+    def _catch_up(self, snapshot: Snapshot) -> None:
+        settings = snapshot.policy.scheduler
+        scoring = Scoring(settings.score, snapshot.arrivals.typical)
+        if self._overcommit != settings.overcommit:
+            self._overcommit, self._free, self._empty = settings.overcommit, None, None
+        factors = factors_of(snapshot)
+        noted = [snapshot.nodes[node] for node in self._noted]
+        self._noted.clear()
+        self._free = _kept(self._free, noted, _left, factors)
+        self._empty = _kept(self._empty, noted, _whole, factors)
+        if self._free is None:
+            self._free = _room(snapshot, _left, factors)
+        for room in (self._free, self._empty):
+            if room is not None:
+                room.set_scoring(scoring)
+                room.settle()
+
+
+SpaceOf = Callable[[NodeState, dict[str, Overcommit]], Space | None]
+
+
+def factors_of(snapshot: Snapshot) -> dict[str, Overcommit]:
+    """The factors of each pool that promises more than it has."""
+    return {over.pool: over for over in snapshot.policy.scheduler.overcommit}
+
+
+def _kept(
+    room: Room | None,
+    noted: Iterable[NodeState],
+    space_of: SpaceOf,
+    factors: dict[str, Overcommit],
+) -> Room | None:
+    """The room with these nodes as they are now; None if it must be made anew."""
+    for state in noted:
+        if room is None or not room.adopt(state.node.offer):
+            return None
+        room.put(state.node.id, space_of(state, factors))
+    return room
+
+
+def _room(snapshot: Snapshot, space_of: SpaceOf, factors: dict[str, Overcommit]) -> Room:
+    board = None
+    if len(snapshot.nodes) >= snapshot.board_from:
+        board = Board({name: state.node.offer for name, state in snapshot.nodes.items()})
+    room = Room({}, snapshot.near, Scoring(), board)
+    for name, state in snapshot.nodes.items():
+        room.put(name, space_of(state, factors))
+    return room
+
+
+def _left(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
+    return state.space(factors) if state.takes_work else None
+
+
+def _whole(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
+    if not state.node.alive:
+        return None
+    left, mig = untouched(state.node.offer)
+    return Space(state.node, state.offered(factors), left, mig=mig)

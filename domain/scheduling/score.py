@@ -1,0 +1,102 @@
+"""Scores: how good a node is for a seat, and which of its devices the seat gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from domain.policy.events import Score
+from domain.scheduling import instances
+from domain.scheduling.arrivals import Arrival
+from domain.scheduling.demand import Demand
+from domain.scheduling.fleet import kernels, layout
+from domain.scheduling.fleet.demand import Score as Policy
+from domain.scheduling.fleet.demand import place_of
+from domain.scheduling.fleet.fleet import QUANTUM
+from domain.scheduling.fleet.rows import devices_of
+from domain.scheduling.space import Space
+from domain.values.ids import DeviceId
+from domain.values.resources import Resources
+
+POLICIES = {
+    Score.FRAGMENTATION: Policy.FRAGMENT,
+    Score.PACK: Policy.PACK,
+    Score.SPREAD: Policy.SPREAD,
+}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The policy's score, and what is asked for as a rule, with how often."""
+
+    score: Score = Score.PACK
+    typical: tuple[tuple[Arrival, int], ...] = ()
+
+
+def rate(
+    demand: Demand, model: str, space: Space, scoring: Scoring
+) -> tuple[int, tuple[DeviceId, ...]]:
+    """The score of a node that a seat fits on, greater is better, and the devices it gets there.
+
+    A MIG instance goes where it costs the fewest other places, whatever the policy. Without GPUs
+    (no model) all of the node's count, as if they were of the first one's model.
+    """
+    if demand.mig:
+        lost, chosen = instances.choose(space.node.offer, space.mig, demand.mig, model)
+        return -lost, chosen
+    offered = space.node.offer.devices
+    devices = [d.id for d in offered if model in ("", d.model) and d.id in space.left]
+    model = model or (offered[0].model if offered else "")
+    row = [0] * (layout.GPU + len(devices))
+    row[layout.GPU :] = [space.left[device] for device in devices]
+    row[layout.CPU], row[layout.MEMORY] = space.free.cpu_milli, space.free.memory_bytes
+    row[layout.STORAGE], row[layout.NETWORK] = space.free.storage_bytes, space.free.network_mbps
+    row[layout.TAKES], row[layout.DEVICES] = 1, len(devices)
+    kernels.settle(row, 0)
+    flat, total = typical_rows(scoring.typical, model)
+    score, mask = kernels.rate(
+        row, 0, seat_row(demand.per_seat), flat, QUANTUM * total, int(POLICIES[scoring.score])
+    )
+    want = demand.per_seat
+    if want.gpu_milli < 1000:
+        return score, tuple(devices[number] for number in devices_of(mask))
+    return score, space.choose(want, model)
+
+
+def seat_row(want: Resources) -> tuple[int, ...]:
+    """What one seat asks, as the kernels read it; any model is model 0."""
+    return (
+        want.cpu_milli,
+        want.memory_bytes,
+        want.gpus,
+        want.milli_each or layout.WHOLE,
+        1,
+        want.storage_bytes,
+        want.network_mbps,
+    )
+
+
+@lru_cache(maxsize=64)
+def typical_rows(typical: tuple[tuple[Arrival, int], ...], model: str) -> tuple[Sequence[int], int]:
+    """What is asked for as a rule on nodes of this model, as the kernels read it, and its count."""
+    return flat_rows((arrival, int(arrival.accepts(model)), count) for arrival, count in typical)
+
+
+def flat_rows(rows: Iterable[tuple[Arrival, int, int]]) -> tuple[list[int], int]:
+    """Arrivals with masks of models and counts, those alike in GPUs together; and the sum."""
+    alike = sorted(
+        (a.gpus, a.milli_each or layout.WHOLE, mask, a.cpu_milli, count) for a, mask, count in rows
+    )
+    flat = [
+        value
+        for gpus, milli, mask, cpu, count in alike
+        for value in (cpu, 0, gpus, milli, mask, count)
+    ]
+    return flat, max(1, sum(count for *_, count in alike))
+
+
+@lru_cache(maxsize=1 << 16)
+def order_of(node: str) -> tuple[bytes, str]:
+    """Where a node stands among equals: by a hash, so that names do not decide."""
+    return place_of(node)
