@@ -10,6 +10,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from domain.event import Recorded, StreamId
 from domain.scheduling.snapshot import Snapshot
 from infra.codec import from_stored, to_stored
@@ -23,6 +25,8 @@ SEEDS = (3, 24)
 
 def plain(value: object) -> Any:
     """A state as JSON has it: what it is, by the names of its fields."""
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
