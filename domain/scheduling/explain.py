@@ -46,10 +46,7 @@ def explain(
 
     Nodes that are `reserved` for others, or for maintenance, are not for it.
     """
-    counts = _counted(demand, snapshot, room)
-    if reserved:
-        kept = _fitting(demand, snapshot, room, reserved)
-        counts += Counter({Constraint.RESERVED: kept, None: -kept})
+    counts = _counted(demand, snapshot, room, reserved)
     fitting = counts.pop(None, 0)
     return WaitReason(
         code=_dominant(demand, snapshot, (free, reserved), counts, fitting),
@@ -66,19 +63,21 @@ def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
     return place(demand, snapshot.base.empty(snapshot)) is None
 
 
-def _counted(demand: Demand, snapshot: Snapshot, room: Room) -> Counter[Constraint | None]:
+def _counted(
+    demand: Demand, snapshot: Snapshot, room: Room, reserved: frozenset[NodeId]
+) -> Counter[Constraint | None]:
     """Nodes by the first constraint that keeps one seat off them, None where it fits."""
+    states = snapshot.nodes
     if board := room.board(demand):
-        return board.exclusions(demand, snapshot.nodes)
-    near = {space.node.id for space in eligible(demand, room)}
-    return Counter(_exclusion(demand, state, room, near) for state in snapshot.nodes.values())
-
-
-def _fitting(demand: Demand, snapshot: Snapshot, room: Room, nodes: frozenset[NodeId]) -> int:
-    """On how many of these nodes a seat fits."""
-    near = set(nodes) if demand.simple else {space.node.id for space in eligible(demand, room)}
-    states = (snapshot.nodes[node] for node in nodes if node in snapshot.nodes)
-    return sum(_exclusion(demand, state, room, near) is None for state in states)
+        counts, near = board.exclusions(demand, states), set(states)
+    else:
+        near = {space.node.id for space in eligible(demand, room)}
+        counts = Counter(_exclusion(demand, state, room, near) for state in states.values())
+    for node in reserved:
+        if node in states and _exclusion(demand, states[node], room, near) is None:
+            counts[None] -= 1
+            counts[Constraint.RESERVED] += 1
+    return counts
 
 
 def _exclusion(

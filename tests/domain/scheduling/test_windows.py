@@ -346,6 +346,23 @@ def check_holds(cell: Reserved) -> None:
                 assert span[0] >= end
 
 
+def test_a_node_that_is_not_there_keeps_nothing() -> None:
+    cell = stage("n1")
+    cell.reserve("repair", 0, 1000, "gone")
+    for name in ("one", "two"):
+        cell.ask(name, 2, estimate_seconds=100)
+    assert cell.run() == ["one", "two"]
+
+
+def test_what_is_given_away_beside_a_window_is_given_once() -> None:
+    cell = stage("n1", "n2")
+    cell.reserve("repair", 0, 1000, "n2")
+    for number in range(3):
+        cell.ask(f"job{number}", 2, estimate_seconds=100 + number)
+    assert cell.run() == ["job0", "job1"]
+    assert cell.nodes_of("job0") == cell.nodes_of("job1") == ["n1"]
+
+
 def test_windows_come_again() -> None:
     cell = stage("n1")
     cell.reserve("weekly", 0, 3600, "n1", every_seconds=7 * 24 * 3600)
