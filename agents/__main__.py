@@ -15,7 +15,7 @@ from agents.agent import Agent
 from agents.cell import CellRefused, HttpCell
 from agents.lease import LeaseClock, LeaseKeeper
 from agents.runner import LINES, StartFailed
-from agents.wire import Capacity, DeviceWire, Registration, SeatKey
+from agents.wire import Capacity, Registration, SeatKey
 from domain.errors import Invalid
 
 VERSION = "0.1.0"
@@ -57,7 +57,7 @@ def main() -> None:
             else given.storage_bytes,
             given.network_mbps,
         ),
-        devices=tuple(DeviceWire(gpu.id, gpu.model, gpu.memory_bytes) for gpu in devices),
+        devices=gpus.offered(devices),
         runners=tuple(runners),
         pool=given.pool,
         rack=given.rack,

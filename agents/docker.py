@@ -75,7 +75,7 @@ def create_options(spec: SeatSpec) -> dict[str, Any]:
     if spec.cpu_milli:
         quota = max(1000, spec.cpu_milli * _PERIOD_US // 1000)
         options |= {"cpu_period": _PERIOD_US, "cpu_quota": quota}
-    real = [gpu.id for gpu in spec.gpus if not gpu.fake]
+    real = [gpu.visible for gpu in spec.gpus if not gpu.fake]
     if real:
         options["device_requests"] = [DeviceRequest(device_ids=real, capabilities=[["gpu"]])]
     return options

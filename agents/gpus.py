@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import pynvml
 
+from agents import instances
 from agents.runner import Gpu
-from agents.wire import GpuUsage
+from agents.wire import DeviceWire, GpuUsage, SlotWire
 from domain.values.topology import model_of
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,13 @@ _NOT_HERE = (
 _reading = threading.Lock()
 
 
-def discover(fake: Sequence[str], node: str, dev: Path = Path("/dev")) -> tuple[Gpu, ...]:
-    """Pretended GPUs if any are asked for, else those that NVML can read, else none."""
+def discover(
+    fake: Sequence[str], node: str, dev: Path = Path("/dev"), proc: Path = Path("/proc")
+) -> tuple[Gpu, ...]:
+    """Pretended GPUs if any are asked for, else those that NVML can read, else none.
+
+    Of a GPU in MIG mode, the instances that an operator has made.
+    """
     if fake:
         return tuple(
             Gpu(f"FAKE-{node}-{number}", model, FAKE_MEMORY_BYTES, index=number, fake=True)
@@ -43,8 +49,19 @@ def discover(fake: Sequence[str], node: str, dev: Path = Path("/dev")) -> tuple[
         except pynvml.NVMLError as error:
             log.warning("no GPUs, though NVML is installed; it says: %s", error)
             return ()
-        found = [_read(number, dev) for number in range(count)]
-    return tuple(gpu for gpu in found if gpu is not None)
+        return tuple(gpu for number in range(count) for gpu in _read(number, dev, proc))
+
+
+def offered(gpus: Iterable[Gpu]) -> tuple[DeviceWire, ...]:
+    """GPUs as a registration lists them: those in MIG mode once, with their instances."""
+    found: dict[str, DeviceWire] = {}
+    for gpu in gpus:
+        name = gpu.parent or gpu.id
+        slots = found[name].mig if name in found else ()
+        if gpu.slot is not None:
+            slots = (*slots, SlotWire(gpu.slot.profile, gpu.slot.start, gpu.slot.size))
+        found[name] = DeviceWire(name, gpu.model, gpu.memory_bytes, slots)
+    return tuple(found.values())
 
 
 def usage(gpus: Iterable[Gpu]) -> tuple[GpuUsage, ...]:
@@ -61,31 +78,31 @@ def usage(gpus: Iterable[Gpu]) -> tuple[GpuUsage, ...]:
     return tuple(use for use in found if use is not None)
 
 
-def _read(number: int, dev: Path) -> Gpu | None:
-    """One GPU as it is offered; None, and why in the log, if no job could use it."""
+def _read(number: int, dev: Path, proc: Path) -> tuple[Gpu, ...]:
+    """One GPU as it is offered; nothing, and why in the log, if no job could use it."""
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        if _if_any(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]):
-            log.warning("GPU %d is cut into MIG instances, which jobs cannot be given yet", number)
-            return None
+        cut = bool(_if_any(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]))
         name = str(pynvml.nvmlDeviceGetName(handle))
         memory = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
         minor = _if_any(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)))
         uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+        nodes = (dev / name for name in (f"nvidia{minor}", *_SHARED_NODES) if minor is not None)
+        there = tuple(path for path in nodes if path.exists())
+        gpu = Gpu(uuid, model_of(name), memory or 0, there, index=number)
+        found = instances.read(gpu, handle, minor, dev, proc) if cut else (gpu,)
     except pynvml.NVMLError as error:
         log.warning("GPU %d is left out: NVML says: %s", number, error)
-        return None
+        return ()
     if minor is None:  # its index may be another GPU's number: rather no device file than that
         log.warning("GPU %d does not tell its device file: only containers can use it", number)
-    nodes = (dev / name for name in (f"nvidia{minor}", *_SHARED_NODES) if minor is not None)
-    there = tuple(path for path in nodes if path.exists())
-    return Gpu(uuid, model_of(name), memory or 0, there, index=number)
+    return found
 
 
 def _use(gpu: Gpu) -> GpuUsage | None:
     """What one GPU does now; None if it answers nothing."""
     try:
-        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.id.encode())
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.visible.encode())
         busy = _if_any(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
         used = _if_any(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used))
     except pynvml.NVMLError as error:

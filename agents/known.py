@@ -40,7 +40,7 @@ def environment(order: Order, node: str, owned: tuple[Gpu, ...]) -> dict[str, st
         "COMPUTE_REPLICAS": wire.replicas,
         "COMPUTE_NODE": node,
         "COMPUTE_GPUS": ",".join(gpu.id for gpu in owned),
-        "CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in owned),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpu.visible for gpu in owned),
     }
     return {name: str(value) for name, value in given.items()}
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agents.seats import SeatFolder
 from agents.wire import SeatKey
+from domain.values.mig import Slot
 
 LINES = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ENDED_CODE_UNKNOWN = "it ended, but its exit code was not recorded"
@@ -21,7 +22,9 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU of this node. `nodes` are its device files; a fake one has none."""
+    """One GPU of this node, or a MIG instance of one. `nodes` are its device files; a fake one has
+    none. An instance lies at its `slot` of the GPU `parent`, and is `uuid` for CUDA and Docker.
+    """
 
     id: str
     model: str
@@ -29,6 +32,14 @@ class Gpu:
     nodes: tuple[Path, ...] = ()
     index: int = 0
     fake: bool = False
+    parent: str = ""
+    slot: Slot | None = None
+    uuid: str = ""
+
+    @property
+    def visible(self) -> str:
+        """The name that CUDA and Docker know it by."""
+        return self.uuid or self.id
 
 
 @dataclass(frozen=True)

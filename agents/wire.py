@@ -95,12 +95,21 @@ class Orders(msgspec.Struct, frozen=True):
     orders: tuple[Order, ...] = ()
 
 
-class DeviceWire(msgspec.Struct, frozen=True):
-    """One GPU offered: stable id, short model name, bytes of memory."""
+class SlotWire(msgspec.Struct, frozen=True):
+    """A MIG instance that is there: profile, first memory slice, memory slices."""
+
+    profile: str
+    start: int
+    size: int
+
+
+class DeviceWire(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One GPU offered: stable id, short model name, bytes of memory; `mig` if it is cut up."""
 
     id: str
     model: str
     memory_bytes: int
+    mig: tuple[SlotWire, ...] = ()
 
 
 class Capacity(msgspec.Struct, frozen=True):

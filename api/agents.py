@@ -25,6 +25,7 @@ from domain.job.transitions import Phase
 from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.values.ids import DeviceId, NodeId, check_name
+from domain.values.mig import SLICES, Slot
 from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
 from domain.values.topology import Device, Location, model_of
@@ -48,12 +49,27 @@ class CapacityBody(Body):
     network_mbps: Amount = 0
 
 
+class SlotBody(Body):
+    """A place for a MIG instance: profile, first memory slice, memory slices."""
+
+    profile: Annotated[StrictStr, Field(max_length=32)]
+    start: Annotated[StrictInt, Field(ge=0, lt=SLICES)]
+    size: Annotated[StrictInt, Field(ge=1, le=SLICES)]
+
+
 class DeviceBody(Body):
     id: Annotated[StrictStr, Field(min_length=1, max_length=128)]
     model: Annotated[StrictStr, Field(min_length=1, max_length=128)]
     memory_bytes: Amount
     island: Annotated[StrictStr, Field(max_length=63)] = ""
     numa: Annotated[StrictInt, Field(ge=0, le=1024)] = 0
+    mig: Annotated[list[SlotBody], Field(max_length=64)] = []
+
+    def value(self) -> Device:
+        """The GPU as the domain knows it."""
+        slots = tuple(Slot(slot.profile, slot.start, slot.size) for slot in self.mig)
+        model = model_of(self.model)
+        return Device(DeviceId(self.id), model, self.memory_bytes, self.island, self.numa, slots)
 
 
 class RegisterBody(Body):
@@ -73,10 +89,7 @@ class RegisterBody(Body):
 
     def offer(self) -> Registered:
         """The offer as the domain knows it."""
-        devices = tuple(
-            Device(DeviceId(d.id), model_of(d.model), d.memory_bytes, d.island, d.numa)
-            for d in self.devices
-        )
+        devices = tuple(device.value() for device in self.devices)
         return Registered(
             node=NodeId(check_name("node", self.node)),
             boot=self.boot,

@@ -23,6 +23,7 @@ from api.where import WhereBody
 from domain.errors import Invalid
 from domain.job.spec import MAX_REPLICAS, Checkpointing, JobSpec, Retry
 from domain.values.ids import ProjectId, check_name
+from domain.values.mig import check_profile, milli_of
 from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST, gibibytes, milli, size
 from domain.values.resources import Resources
@@ -65,6 +66,9 @@ class ResourcesBody(Body):
         StrictInt | StrictFloat,
         Field(ge=0, le=1024, description="whole GPUs, or a share of one such as 0.25"),
     ] = 0
+    mig: Annotated[StrictStr, Field(max_length=32)] | None = Field(
+        None, description="a MIG instance instead of gpu, by its profile, such as '1g.10gb'"
+    )
     gpu_type: Name | Annotated[list[Name], Field(min_length=1, max_length=32)] | None = Field(
         None, description="one model or a list of acceptable ones, such as 'A100'"
     )
@@ -83,10 +87,17 @@ class ResourcesBody(Body):
         return Resources(
             milli("resources.cpu", self.cpu),
             memory,
-            milli("resources.gpu", self.gpu),
+            self._gpu_milli(),
             size("resources.storage", self.storage),
             self.network_mbps,
         )
+
+    def _gpu_milli(self) -> int:
+        if self.mig is None:
+            return milli("resources.gpu", self.gpu)
+        if self.gpu:
+            raise Invalid("mig_and_gpu", "give gpu or mig, not both", field="resources.mig")
+        return milli_of(check_profile("resources.mig", self.mig))
 
     def models(self) -> tuple[str, ...]:
         """Acceptable GPU models, in upper case."""
@@ -187,6 +198,7 @@ class JobBody(Body):
             preemptible=self.preemptible,
             accept_when_absent=self.accept_when_absent,
             after=tuple(after.value() for after in self.after),
+            mig=self.resources.mig or "",
         )
 
 

@@ -71,11 +71,24 @@ class PoolList(BaseModel):
     items: list[Pool]
 
 
+class NodeInstance(BaseModel):
+    """A place for a MIG instance, and who holds it."""
+
+    id: str
+    profile: str
+    start: int
+    size: int
+    job: str | None
+
+
 class NodeDevice(BaseModel):
+    """A GPU; one in MIG mode is held by its instances."""
+
     id: str
     model: str
     memory_bytes: int
     job: str | None
+    mig: list[NodeInstance] = []
 
 
 class NodeAnswer(BaseModel):
@@ -223,6 +236,16 @@ def _node(found: NodeFound, caller: Caller, wanted: Expected) -> NodeAnswer:
                 model=device.model,
                 memory_bytes=device.memory_bytes,
                 job=found.devices.get(device.id) if everything else None,
+                mig=[
+                    NodeInstance(
+                        id=(name := slot.on(device.id)),
+                        profile=slot.profile,
+                        start=slot.start,
+                        size=slot.size,
+                        job=found.devices.get(name) if everything else None,
+                    )
+                    for slot in device.mig
+                ],
             )
             for device in offer.devices
         ],

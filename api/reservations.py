@@ -223,6 +223,7 @@ def _check_names(connection: Connection, terms: Terms) -> None:
         for row in rows.values()
         if not terms.pool or pool_of(row.offer) == terms.pool
         for device in row.offer.devices
+        if not device.mig
     ]
     has = models.count(terms.gpu_type) if terms.gpu_type else len(models)
     if terms.gpus > has:

@@ -79,6 +79,7 @@ class JobResources(BaseModel):
     gpu_types: list[str]
     storage_bytes: int = 0
     network_mbps: int = 0
+    mig: str = ""
 
 
 class JobCheckpointing(BaseModel):
@@ -167,6 +168,7 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
             gpu_types=list(spec.gpu_types),
             storage_bytes=spec.resources.storage_bytes,
             network_mbps=spec.resources.network_mbps,
+            mig=spec.mig,
         ),
         checkpointing=JobCheckpointing(
             enabled=spec.checkpointing.enabled,

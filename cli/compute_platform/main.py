@@ -34,7 +34,7 @@ _SECTIONS: dict[str, Section] = {
         "nodes": (_AT + "nodes:nodes", "List nodes; cordon, drain and uncordon them."),
         "reservations": (
             _AT + "reservations:reservations",
-            "Keep nodes for some on a schedule, or for nobody (maintenance).",
+            "List reservations and maintenance windows; create and cancel them.",
         ),
         "pools": (_AT + "cluster:pools", "Show capacity by kind of node."),
         "queue": (_AT + "cluster:queue", "Show the queue in order, and why it waits."),

@@ -17,9 +17,10 @@ class Amount(TypedDict):
 
 
 class JobResources(Amount):
-    """What one seat of a job asks for; `gpu_types` empty means any model."""
+    """What one seat of a job asks for; `gpu_types` empty means any model, `mig` no instance."""
 
     gpu_types: list[str]
+    mig: NotRequired[str]
 
 
 class Excluded(TypedDict):

@@ -9,6 +9,7 @@ from domain.job.after import After, check_after
 from domain.job.where import ANYWHERE, Where
 from domain.values.checks import between
 from domain.values.ids import ProjectId
+from domain.values.mig import check_profile, milli_of
 from domain.values.priority import MAX_PRIORITY
 from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
@@ -48,6 +49,7 @@ class JobSpec:
     `min_replicas` makes a gang elastic: it starts with as many seats as fit, at least so many.
     `accept_when_absent`: it was to be accepted even if no node known could ever run it.
     `after` are jobs of the project that have to end before it may start.
+    `mig` is a MIG profile: each seat gets one instance of it, which is what its GPU share counts.
     """
 
     name: str
@@ -72,6 +74,7 @@ class JobSpec:
     preemptible: bool = True
     accept_when_absent: bool = False
     after: tuple[After, ...] = ()
+    mig: str = ""
 
     def __post_init__(self) -> None:
         between("priority", self.priority, 0, MAX_PRIORITY)
@@ -115,6 +118,11 @@ class JobSpec:
                 "resources.gpu: ask for whole GPUs, or for a share of one such as 0.25",
                 field="resources.gpu",
             )
+        if self.mig:
+            share = milli_of(check_profile("resources.mig", self.mig))
+            if self.resources.gpu_milli != share:
+                detail = f"resources.gpu: a seat with {self.mig} counts {share} thousandths"
+                raise Invalid("bad_mig_profile", detail, field="resources.mig")
         if self.gpu_types and not self.resources.gpu_milli:
             raise Invalid(
                 "gpu_type_without_gpu",

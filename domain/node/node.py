@@ -10,6 +10,7 @@ from domain.errors import Conflict, Invalid
 from domain.node import events as e
 from domain.node.events import NodeEvent
 from domain.values.ids import NodeId
+from domain.values.mig import check_slots
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def register(node: Node | None, offer: e.Registered) -> list[NodeEvent]:
         raise Invalid("bad_devices", "devices: list each GPU of the capacity", field="devices")
     if len({device.id for device in offer.devices}) != len(offer.devices):
         raise Invalid("bad_devices", "devices: ids must differ", field="devices")
+    for number, device in enumerate(offer.devices):
+        check_slots(f"devices[{number}].mig", device.model, device.mig)
     if not offer.runners:
         raise Invalid("no_runner", "runners: name at least one", field="runners")
     return [] if node is not None and node.alive and node.offer == offer else [offer]

@@ -41,7 +41,9 @@ class Arrivals:
     typical: tuple[tuple[Arrival, int], ...] = ()
 
     def add(self, spec: JobSpec) -> None:
-        """A job was submitted."""
+        """A job was submitted. Instances leave no fragments of GPUs as such."""
+        if spec.mig:
+            return
         want = spec.resources
         arrival = Arrival(want.gpus, want.milli_each, want.cpu_milli, spec.gpu_types)
         self.counts[arrival] += spec.replicas

@@ -26,6 +26,7 @@ class Demand:
     where: Where = ANYWHERE
     project: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    mig: str = ""
 
     def __hash__(self) -> int:
         return self._hash
@@ -37,9 +38,14 @@ class Demand:
 
     @property
     def simple(self) -> bool:
-        """Whether seats can be counted node by node: no seat's place depends on another's."""
+        """Whether seats can be counted node by node, in whole or shared GPUs."""
         where = self.where
-        return not where.affinity and not where.exclusive and not where.together_required
+        return (
+            not self.mig
+            and not where.affinity
+            and not where.exclusive
+            and not where.together_required
+        )
 
 
 def demand_of(spec: JobSpec) -> Demand:
@@ -54,4 +60,5 @@ def demand_of(spec: JobSpec) -> Demand:
         where=spec.where,
         project=spec.project if near else "",
         labels=spec.labels if near else (),
+        mig=spec.mig,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from domain.scheduling import instances
 from domain.scheduling.demand import Demand
-from domain.scheduling.filters import never_on
+from domain.scheduling.filters import models_with, never_on
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.place import place
 from domain.scheduling.reason import Constraint, Excluded, WaitCode, WaitReason
@@ -101,7 +102,11 @@ def _exclusion(
 
 def _shortage(demand: Demand, space: Space) -> Constraint | None:
     want, free = demand.per_seat, space.free
-    if want.gpu_milli:
+    if demand.mig:
+        models = demand.gpu_types or models_with(demand.mig, space.node.offer)
+        if not any(instances.count(space.node.offer, space.mig, demand.mig, m) for m in models):
+            return Constraint.GPU
+    elif want.gpu_milli:
         each = want.milli_each
         fit = Counter(
             device.model

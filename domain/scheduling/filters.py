@@ -39,11 +39,11 @@ def never_on(demand: Demand, offer: Registered) -> Constraint | None:
 def _too_small(demand: Demand, offer: Registered) -> Constraint | None:
     want, capacity = demand.per_seat, offer.capacity
     if want.gpu_milli:
-        models = Counter(device.model for device in offer.devices)
+        models = models_with(demand.mig, offer)
         usable = [n for m, n in models.items() if not demand.gpu_types or m in demand.gpu_types]
         if not usable:
             return Constraint.GPU_TYPE
-        if max(usable) < want.gpus:
+        if not demand.mig and max(usable) < want.gpus:
             return Constraint.GPU_SIZE
     if want.cpu_milli > capacity.cpu_milli:
         return Constraint.CPU_SIZE
@@ -52,6 +52,15 @@ def _too_small(demand: Demand, offer: Registered) -> Constraint | None:
     if want.storage_bytes > capacity.storage_bytes:
         return Constraint.STORAGE_SIZE
     return Constraint.NETWORK_SIZE if want.network_mbps > capacity.network_mbps else None
+
+
+def models_with(mig: str, offer: Registered) -> Counter[str]:
+    """How many GPUs of each model could be had whole, or with places for a MIG profile."""
+    return Counter(
+        device.model
+        for device in offer.devices
+        if (any(slot.profile == mig for slot in device.mig) if mig else not device.mig)
+    )
 
 
 def facts_of(offer: Registered) -> dict[str, Fact]:

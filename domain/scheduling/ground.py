@@ -134,5 +134,5 @@ def _number(demand: Demand, offer: Registered) -> int:
 
 def _kind(offer: Registered) -> Kind:
     """All of an offer that any condition but an expression asks for."""
-    models = tuple(device.model for device in offer.devices)
+    models = tuple((device.model, device.mig) for device in offer.devices)
     return offer.runners, offer.pool, offer.taints, offer.labels, offer.capacity, models

@@ -76,8 +76,7 @@ class Horizon:
         for start, steps in self._moments(found_steps, windows):
             end = None if seconds is None else start + seconds * SECOND
             later = self._after(base, steps)
-            open_then = later.without(windows.kept(access, start, end))
-            found = place(demand, open_then)
+            found = place(demand, later.without(windows.kept(access, start, end)))
             if found is not None:
                 break
         else:
@@ -142,6 +141,23 @@ class Horizon:
         given = sorted(self._given, key=_when)
         return merge(self._releases(), given, sorted(ends, key=_when), key=_when)
 
+    def _moments(
+        self, found: list[_Step], windows: Windows
+    ) -> Iterator[tuple[int, Sequence[_Step]]]:
+        """The moments to try to start at, each with the steps taken by then.
+
+        Where nothing is reserved the first one does: it fits after these steps. Else what leaves
+        later may free nodes that are not kept, and a window that is over opens some: a bounded
+        number of moments.
+        """
+        first = found[-1][0] if found else self._now
+        yield first, found
+        if windows.live:
+            steps = list(self._steps())
+            later = {at for at, _ in steps[len(found) : len(found) + MOST_MOMENTS]}
+            for time in sorted(later | {*windows.openings(first)[:MOST_MOMENTS]}):
+                yield time, steps[: bisect_right(steps, time, key=_when)]
+
     def _releases(self) -> Iterator[tuple[int, Allocation]]:
         """Allocations by their ends, without those that are counted as gone."""
         known, ends = self._snapshot.allocations, self._snapshot.ends
@@ -154,24 +170,6 @@ class Horizon:
             job = self._snapshot.jobs[known[name].job]
             if not job.leaves_for_another and job.id not in self._gone:
                 yield end, known[name]
-
-    def _moments(
-        self, until: list[_Step], windows: Windows
-    ) -> Iterator[tuple[int, Sequence[_Step]]]:
-        """The moments to try to start at, each with the steps that were taken by then.
-
-        Where nothing is reserved the first one does, after the steps `until` it fits. Else what
-        leaves later may free nodes that are not kept, and a window that is over opens some: a
-        bounded number of moments.
-        """
-        first = until[-1][0] if until else self._now
-        yield first, until
-        if windows.live:
-            steps, number = list(self._steps()), len(until)
-            later = {at for at, _ in steps[number : number + MOST_MOMENTS]}
-            at_step = [at for at, _ in steps]
-            for time in sorted(later | {*windows.openings(first)[:MOST_MOMENTS]}):
-                yield time, steps[: bisect_right(at_step, time)]
 
     def _until_it_fits(self, demand: Demand, base: Room) -> list[_Step] | None:
         """The first steps after which the demand fits; None if all are not enough."""

@@ -14,6 +14,7 @@ from domain.policy.events import PricesSet
 from domain.policy.prices import rates_of
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, DeviceId, JobId, NodeId, ProjectId
+from domain.values.mig import slot_of
 from domain.values.resources import NOTHING, Resources
 
 
@@ -160,4 +161,7 @@ class Ledger:
 
 def _model(start: Snapshot, node: NodeId, devices: tuple[DeviceId, ...]) -> str:
     offered = {each.id: each.model for each in start.nodes[node].node.offer.devices}
-    return next((offered.get(each, "") for each in devices), "")
+    for each in devices:
+        found = slot_of(each)
+        return offered.get(found[0] if found else each, "")
+    return ""

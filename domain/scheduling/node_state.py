@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from domain.allocation.allocation import Allocation
 from domain.node.node import Node, pool_of
 from domain.policy.events import Overcommit
+from domain.scheduling.instances import occupy, untouched
 from domain.scheduling.space import Space
 from domain.values.ids import AllocationId, DeviceId
 from domain.values.resources import NOTHING, Resources
@@ -26,6 +27,8 @@ class NodeState:
     held: set[AllocationId] = field(default_factory=set)
     seats: int = 0
     owned: int = 0
+    mig: dict[DeviceId, int] = field(default_factory=dict)
+    """What is taken of each GPU in MIG mode (bits of `Slot.mask`)."""
 
     @property
     def takes_work(self) -> bool:
@@ -34,7 +37,7 @@ class NodeState:
     def recount(self, allocations: Iterable[Allocation]) -> None:
         """What is held and left, from the offer and the node's allocations."""
         self.taken, self.seats, self.owned = NOTHING, 0, 0
-        self.left = {device.id: 1000 for device in self.node.offer.devices}
+        self.left, self.mig = untouched(self.node.offer)
         for allocation in allocations:
             self.hold(allocation)
 
@@ -50,13 +53,16 @@ class NodeState:
             for device in seat.devices:
                 if device in self.left:
                     self.left[device] = max(0, self.left[device] - each)
+            occupy(self.mig, seat.devices)
 
     def space(self, overcommit: dict[str, Overcommit]) -> Space:
         """What may be given away."""
         capacity = self.offered(overcommit)
         free = replace(capacity.less(self.taken), gpu_milli=sum(self.left.values()))
         short = replace(self.taken.less(capacity), gpu_milli=0)
-        return Space(self.node, free, dict(self.left), short, self.seats, self.owned)
+        space = Space(self.node, free, dict(self.left), short, self.seats, self.owned)
+        space.mig = dict(self.mig)
+        return space
 
     def offered(self, overcommit: dict[str, Overcommit]) -> Resources:
         """The capacity, with what the policy promises beyond it."""

@@ -22,7 +22,7 @@ from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
-from domain.scheduling.windows import Access, Windows, split
+from domain.scheduling.windows import Access, Opened, Windows, split
 from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
 
@@ -115,6 +115,7 @@ class _Cycle:
         self.ranks = Ranks(snapshot, now)
         self.candidates = Candidates(snapshot, now, self.ranks)
         self.windows = Windows(snapshot, now)
+        self.opened = Opened()
         self.left_by = max([now, *(job.stop_deadline or now for job in leaving)])
         self.plan = Plan()
         self.failed: set[tuple[Demand, int | None, Access]] = set()
@@ -219,7 +220,7 @@ class _Cycle:
 
         `wait` is how long it may take until it can begin.
         """
-        return self.horizon.window(room, end).without(self._kept(job, end, wait))
+        return self.opened.of(self.horizon.window(room, end), self._kept(job, end, wait))
 
     def _kept(self, job: Job, end: int | None, wait: int = 0) -> frozenset[NodeId]:
         late = None if end is None else end + wait
@@ -227,8 +228,7 @@ class _Cycle:
 
     def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
-        room = self._open(self.later, job, end, self.left_by - self.now)
-        found = place(demand, room)
+        found = place(demand, self._open(self.later, job, end, self.left_by - self.now))
         if found is None:
             return False
         self._keep(found, demand)
@@ -238,8 +238,7 @@ class _Cycle:
     def _preempt(self, job: Job, demand: Demand, end: int | None) -> bool:
         """Ask jobs that give way to make room beside the held starts, if that can help."""
         grace = max(self.left_by - self.now, self.settings.grace_seconds * SECOND)
-        kept = self._kept(job, end, grace)
-        powerless = (demand, job.priority, job.spec.project, kept)
+        powerless = (demand, job.priority, job.spec.project, self._kept(job, end, grace))
         if (
             not self.settings.enable_preemption
             or job.id in self.helped
@@ -262,6 +261,7 @@ class _Cycle:
             self.plan.preemptions.append(Preemption(victim.id, job.id, kept_seats))
         self.later = room_without(self.snapshot, self.later, victims)
         self.horizon.release(victims)
+        self.opened.clear()
         self._keep(found, demand)
         self._charge(job, found, demand, end)
         self.leaving = True
@@ -289,6 +289,7 @@ class _Cycle:
         if self.settings.enable_backfill and len(self.holds) < most:
             hold = self.horizon.hold(job, demand, self.later, self.windows)
             if hold is not None:
+                self.opened.clear()
                 self.holds[job.id] = hold
                 self.plan.starts[job.id] = hold.start
 
@@ -296,6 +297,7 @@ class _Cycle:
         held = job.spec.resources * len(found.seats)
         self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
         self.horizon.take(found, demand, end)
+        self.opened.took(found.seats)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:

@@ -114,6 +114,16 @@ class Room:
         self._own.discard(node_id)
         self._stale.add(node_id)
 
+    def without(self, nodes: AbstractSet[NodeId]) -> Room:
+        """A room like this one that lacks these nodes."""
+        if not nodes:
+            return self
+        room = self.fork()
+        for node in nodes:
+            if node in room.spaces:
+                room.put(node, None)
+        return room
+
     def least(self, other: Room) -> Room:
         """What is free both here and there."""
         both = self.fork()
@@ -123,15 +133,6 @@ class Room:
                 both.put(node_id, None if there is None else space.least(there))
         other._own = set()
         return both
-
-    def without(self, nodes: AbstractSet[NodeId]) -> Room:
-        """A room like this one that lacks these nodes."""
-        if not nodes:
-            return self
-        room = self.fork()
-        for node in nodes:
-            room.put(node, None)
-        return room
 
     def holds(self, seats: Iterable[Seat], demand: Demand) -> bool:
         """Whether just these seats are free, all of them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from domain.policy.events import Overcommit
 from domain.scheduling.board import Board
+from domain.scheduling.instances import untouched
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.room import Room
 from domain.scheduling.score import Scoring
@@ -105,5 +106,5 @@ def _left(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
 def _whole(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
     if not state.node.alive:
         return None
-    left = {device.id: 1000 for device in state.node.offer.devices}
-    return Space(state.node, state.offered(factors), left)
+    left, mig = untouched(state.node.offer)
+    return Space(state.node, state.offered(factors), left, mig=mig)

@@ -161,9 +161,7 @@ def unpack(kept: Saved) -> Snapshot:
         promised=kept.promised,
         leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
         reservations={each.name: each for each in kept.reservations},
-    )
-    snapshot.longest_grace = max(
-        (job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0
+        longest_grace=max((job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0),
     )
     snapshot.usage = Usage(kept.half_life, kept.origin)
     for one in kept.usage:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from domain.policy.events import Score
+from domain.scheduling import instances
 from domain.scheduling.arrivals import Arrival
 from domain.scheduling.demand import Demand
 from domain.scheduling.fleet import kernels, layout
@@ -38,8 +39,12 @@ def rate(
 ) -> tuple[int, tuple[DeviceId, ...]]:
     """The score of a node that a seat fits on, greater is better, and the devices it gets there.
 
-    Without GPUs (no model) all of the node's count, as if they were of the first one's model.
+    A MIG instance goes where it costs the fewest other places, whatever the policy. Without GPUs
+    (no model) all of the node's count, as if they were of the first one's model.
     """
+    if demand.mig:
+        lost, chosen = instances.choose(space.node.offer, space.mig, demand.mig, model)
+        return -lost, chosen
     offered = space.node.offer.devices
     devices = [d.id for d in offered if model in ("", d.model) and d.id in space.left]
     model = model or (offered[0].model if offered else "")

@@ -71,10 +71,10 @@ class Snapshot:
     counts the seats of jobs with a label on each node; `saved` is when a job last committed a
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
-    as a rule, `leaving` who was asked to leave for another, `promised` the
-    seats kept for preemptors, `ends` when who runs will have left.
-    `reservations` are in the order they were made. `rooms` follow from the rest: rooms with the
-    nodes' state, with boards where there are at least `board_from` nodes.
+    as a rule, `leaving` who was asked to leave for another, `promised` the seats kept for
+    preemptors, `ends` when who runs will have left; `reservations` are in the order they were made,
+    `longest_grace` (seconds) is no less than what any live job wishes for. `rooms` follow from the
+    rest: rooms with the nodes' state, with boards where there are at least `board_from` nodes.
     """
 
     position: int = 0
@@ -103,10 +103,9 @@ class Snapshot:
     leaving: set[JobId] = field(default_factory=set)
     promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
     ends: Ends = field(default_factory=Ends)
+    longest_grace: int = field(default=0, compare=False)
     board_from: int = 64
     rooms: Rooms = field(default_factory=Rooms, init=False, repr=False, compare=False)
-    longest_grace: int = field(default=0, compare=False)
-    """At least what any live job wishes for (seconds)."""
 
     def model_of(self, seat: Seat) -> str:
         """The model of the seat's GPUs; empty where it has none."""

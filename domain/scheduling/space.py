@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from domain.node.node import Node
+from domain.scheduling import instances
 from domain.scheduling.demand import Demand
 from domain.values.ids import DeviceId
 from domain.values.resources import NOTHING, Resources
@@ -26,9 +27,12 @@ class Space:
     short: Resources = NOTHING
     seats: int = 0
     owned: int = 0
+    mig: dict[DeviceId, int] = field(default_factory=dict)
+    """What is taken of each GPU in MIG mode (bits of `Slot.mask`)."""
 
     def copy(self) -> Space:
-        return Space(self.node, self.free, dict(self.left), self.short, self.seats, self.owned)
+        left, mig = dict(self.left), dict(self.mig)
+        return Space(self.node, self.free, left, self.short, self.seats, self.owned, mig)
 
     def take(self, devices: Iterable[DeviceId], per_seat: Resources, owned: bool) -> None:
         """Give a seat away; what is not there (still held by a victim) is not counted."""
@@ -37,6 +41,8 @@ class Space:
         for device in devices:
             if device in self.left:
                 self.left[device] = max(0, self.left[device] - each)
+        if self.mig:
+            instances.occupy(self.mig, devices)
         self.seats += 1
         self.owned += owned
 
@@ -47,6 +53,8 @@ class Space:
             if device in self.left:
                 self.left[device] = min(1000, self.left[device] + each)
                 back += each
+        if self.mig:
+            back += instances.vacate(self.mig, devices) * each
         returned = replace(per_seat, gpu_milli=back)
         self.free = self.free + returned.less(self.short)
         self.short = self.short.less(returned)
@@ -65,6 +73,7 @@ class Space:
             self.short,
             max(self.seats, other.seats),
             max(self.owned, other.owned),
+            instances.both(self.mig, other.mig),
         )
 
     def count(self, demand: Demand, model: str) -> int:
@@ -82,7 +91,11 @@ class Space:
         if want.network_mbps:
             most = min(most, free.network_mbps // want.network_mbps)
         if want.gpu_milli and most:
-            most = min(most, self._count_gpus(want, model))
+            if demand.mig:
+                fit = instances.count(self.node.offer, self.mig, demand.mig, model)
+            else:
+                fit = self._count_gpus(want, model)
+            most = min(most, fit)
         return min(1, most) if demand.where.exclusive else most
 
     def _count_gpus(self, want: Resources, model: str) -> int:
@@ -100,7 +113,10 @@ class Space:
             return False
         rest = replace(per_seat, gpu_milli=0)
         each = per_seat.milli_each
-        return rest.fits(self.free) and all(self.left.get(d, 0) >= each for d in devices)
+        return rest.fits(self.free) and all(
+            self.left.get(device, 0) >= each or instances.is_free(self.mig, device)
+            for device in devices
+        )
 
     def choose(self, want: Resources, model: str) -> tuple[DeviceId, ...]:
         """Whole GPUs for one seat that fits, together.

@@ -9,14 +9,16 @@ gone by its start touches no later one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.node.node import pool_of
 from domain.reservation.events import Terms
 from domain.reservation.reservation import Reservation
 from domain.reservation.schedule import Span
 from domain.scheduling.lines import Line, Lines, Place
+from domain.scheduling.room import Room
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
@@ -94,9 +96,8 @@ class Windows:
     def _choose(self, number: int, span: Span) -> frozenset[NodeId]:
         """Whole nodes with enough GPUs, the largest first, then the smallest that is enough.
 
-        Of equal ones the last by name, since jobs fill the first. Never those that an overlapping
-        window has, by name or by an earlier choice. What runs there has no say, so the choice
-        stays as it is while nodes do.
+        Of equal ones the last by name. Never those that an overlapping window has, by name or by an
+        earlier choice. What runs there has no say, so the choice stays as it is while nodes do.
         """
         terms, taken = self.live[number].terms, set[NodeId]()
         for other, one in enumerate(self.live):
@@ -125,7 +126,7 @@ class Windows:
             offer = state.node.offer
             if not state.takes_work or (terms.pool and pool_of(offer) != terms.pool):
                 continue
-            models = [d.model for d in offer.devices]
+            models = [d.model for d in offer.devices if not d.mig]
             count = models.count(terms.gpu_type) if terms.gpu_type else len(models)
             if count:
                 yield name, count
@@ -137,6 +138,33 @@ def _in_the_way(one: Reservation, access: Access, span: Span, start: int, end: i
         return end is not None and span[1] < end
     known = start + one.terms.notice_seconds * SECOND + 1 if end is None else end
     return span[0] < known
+
+
+class Opened:
+    """Rooms without the nodes kept from some, made once each and kept in step until cleared."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[tuple[int, frozenset[NodeId]], tuple[Room, Room]] = {}
+        """By `id` of a room and what is kept: that room, and what is open of it."""
+
+    def of(self, room: Room, kept: frozenset[NodeId]) -> Room:
+        """The room without what is kept; whoever takes from `room` must tell `took`."""
+        if not kept:
+            return room
+        key = (id(room), kept)
+        if key not in self._rooms:
+            self._rooms[key] = (room, room.without(kept))
+        return self._rooms[key][1]
+
+    def took(self, seats: Iterable[Seat]) -> None:
+        """Seats were given away."""
+        for (_, kept), (room, opened) in self._rooms.items():
+            for node in {seat.node for seat in seats} - kept:
+                opened.put(node, room.spaces.get(node))
+
+    def clear(self) -> None:
+        """Other rooms take the place of these."""
+        self._rooms.clear()
 
 
 def split(lines: Lines, windows: Windows) -> Iterator[Line]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from domain.values.ids import DeviceId
+from domain.values.mig import Slot
 
 _KNOWN = re.compile(r"\b(GB?[0-9]{3}|[ABHLPTV][0-9]{1,3}S?|MI[0-9]{3}[AX]?|RTX ?[0-9]{4})\b")
 
@@ -15,7 +16,8 @@ class Device:
     """One GPU of a node: its stable id (NVML UUID), model and memory in bytes.
 
     `island` names the NVLink or NVSwitch island it belongs to and `numa` the memory it is near;
-    GPUs of one seat are taken from one island and one NUMA node where that is possible.
+    GPUs of one seat are taken from one island and one NUMA node where that is possible. One in MIG
+    mode is given away as instances only: `mig` are the places they may have.
     """
 
     id: DeviceId
@@ -23,6 +25,7 @@ class Device:
     memory_bytes: int
     island: str = ""
     numa: int = 0
+    mig: tuple[Slot, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from dataclasses import asdict
 from pathlib import Path
 import msgspec
 from agents import gpus
-found = gpus.discover((), "node-1", Path(sys.argv[1]))
+found = gpus.discover((), "node-1", Path(sys.argv[1]), Path(sys.argv[1]))
 used = msgspec.json.decode(msgspec.json.encode(gpus.usage(found)))
-print(json.dumps({"gpus": [asdict(gpu) for gpu in found], "used": used}, default=str))
+print(json.dumps({"gpus": [asdict(gpu) for gpu in found], "used": used,
+    "visible": [gpu.visible for gpu in found],
+    "offered": msgspec.to_builtins(gpus.offered(found))}, default=str))
 """
 
 
@@ -65,6 +67,7 @@ def test_gpus_are_read_with_their_own_device_files(library: Path, tmp_path: Path
         (tmp_path / name).touch()
     found, said = look(library, "good,good", tmp_path)
     common = {"model": "A100", "memory_bytes": 80 * 2**30, "fake": False}
+    common |= {"parent": "", "slot": None, "uuid": ""}
     control = str(tmp_path / "nvidiactl")
     assert found["gpus"] == [
         {"id": "GPU-0", "nodes": [str(tmp_path / "nvidia1"), control], "index": 0, **common},
@@ -85,6 +88,42 @@ def test_one_gpu_that_cannot_be_used_hides_no_other(
     assert [gpu["index"] for gpu in found["gpus"]] == [0, 2]
     assert [use["device"] for use in found["used"]] == ["GPU-0", "GPU-2"]
     assert "GPU 1 is" in said
+
+
+def test_the_instances_of_a_gpu_in_mig_mode_are_offered_at_their_places(
+    library: Path, tmp_path: Path
+) -> None:
+    minors = tmp_path / "driver/nvidia-caps/mig-minors"
+    minors.parent.mkdir(parents=True)
+    names = {"gpu1/gi2/access": 21, "gpu1/gi2/ci0/access": 22, "gpu0/gi2/access": 7, "config": 1}
+    minors.write_text("".join(f"{name} {number}\n" for name, number in names.items()))
+    (tmp_path / "nvidia-caps").mkdir()
+    for name in ("nvidia1", "nvidiactl", *(f"nvidia-caps/nvidia-cap{n}" for n in (7, 21, 22))):
+        (tmp_path / name).touch()
+    found, said = look(library, "cut,good", tmp_path)
+    assert found["offered"] == [
+        {
+            "id": "GPU-0",
+            "model": "A100",
+            "memory_bytes": 80 * 2**30,
+            "mig": [
+                {"profile": "3g.40gb", "start": 4, "size": 4},
+                {"profile": "1g.10gb+me", "start": 0, "size": 1},
+            ],
+        },
+        {"id": "GPU-1", "model": "A100", "memory_bytes": 80 * 2**30},
+    ]
+    assert [gpu["id"] for gpu in found["gpus"]] == [
+        "GPU-0/3g.40gb@4:4",
+        "GPU-0/1g.10gb+me@0:1",
+        "GPU-1",
+    ]
+    assert found["visible"] == ["MIG-0-0", "MIG-0-2", "GPU-1"]
+    parts = ("nvidia1", "nvidiactl", "nvidia-caps/nvidia-cap21", "nvidia-caps/nvidia-cap22")
+    assert found["gpus"][0]["nodes"] == [str(tmp_path / part) for part in parts]
+    assert found["gpus"][1]["nodes"] == [str(tmp_path / part) for part in parts[:2]]
+    assert found["used"][0] == {"device": "GPU-0/3g.40gb@4:4", "memory_bytes": 2**30}
+    assert "cut up further" in said
 
 
 def test_what_a_gpu_does_not_tell_is_absent(library: Path, tmp_path: Path) -> None:
@@ -112,14 +151,14 @@ def test_a_driver_too_old_for_mig_is_fine(tmp_path: Path) -> None:
 
 def test_without_a_driver_there_are_no_gpus_and_it_is_said(library: Path, tmp_path: Path) -> None:
     found, said = look(library, "driver", tmp_path)
-    assert found == {"gpus": [], "used": []}
+    assert found == {"gpus": [], "used": [], "visible": [], "offered": []}
     assert "Driver Not Loaded" in said
 
 
 def test_a_library_that_does_not_load_is_like_none(tmp_path: Path) -> None:
     (tmp_path / "libnvidia-ml.so.1").write_text("not a library")
     found, said = look(tmp_path, "good", tmp_path)
-    assert found == {"gpus": [], "used": []}
+    assert found == {"gpus": [], "used": [], "visible": [], "offered": []}
     assert said == "", "most machines have none: nothing to warn of"
 
 

@@ -77,8 +77,8 @@ class Node:
 
     def run(self, project: str, **fields: Any) -> dict[str, Any]:
         """Submit a job for one GPU of this node, have it placed and started; its order."""
-        resources = {"gpu": 1, "gpu_type": self.model}
-        job = self.world.submit(project, resources=resources, **fields)
+        one = {"resources": {"gpu": 1, "gpu_type": self.model}}
+        job = self.world.submit(project, **one | fields)
         self.world.schedule()
         [order] = [order for order in self.orders() if order["job"] == job]
         self.say(self.started(order))

@@ -36,6 +36,7 @@ def test_submit_look_at_the_pools_and_read_the_log(world: World) -> None:
         "gpu_types": ["A100"],
         "storage_bytes": 0,
         "network_mbps": 0,
+        "mig": "",
     }
     assert job["resources"] == asked
     assert job["checkpointing"] == {"enabled": True, "interval_seconds": 3600}

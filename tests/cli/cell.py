@@ -19,7 +19,7 @@ FIELDS = (
     "where", "estimate_seconds", "deadline", "min_replicas", "preemptible",
     "accept_when_absent",
 )  # fmt: skip
-RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "gpu_type", "storage", "network_mbps")
+RESOURCES = ("cpu", "memory", "memory_gb", "gpu", "mig", "gpu_type", "storage", "network_mbps")
 
 SHORT_OF_GPUS: dict[str, Any] = {
     "code": "insufficient_gpu",

@@ -373,8 +373,8 @@ def _reservation(cell: Cell, method: str, rest: list[str], query: Query, body: A
         case "POST", []:
             cell.documents["reservation"] = body
             return 202, {"name": body["name"], "state": "scheduled"}
-        case "DELETE", ["course"]:
-            return 202, {"name": "course", "state": "cancelled"}
+        case "DELETE", ["course" | "new" as name]:
+            return 202, {"name": name, "state": "cancelled"}
     raise Refused(404, "no_such_reservation", "there is no such reservation")
 
 

@@ -15,6 +15,11 @@ def _posted(cell: Cell, path: str = "/jobs") -> list[dict[str, object]]:
     return [body for method, at, body in cell.requests if method == "POST" and at == path]
 
 
+def test_run_asks_for_an_instance(compute: Compute, cell: Cell) -> None:
+    compute("run", "-d", "--project", "p", "--mig", "1g.10gb", "--gpu-type", "H100", "--", "x")
+    assert cell.requests[-1][2]["resources"] == {"mig": "1g.10gb", "gpu_type": "H100"}
+
+
 def test_run_sends_what_was_asked_and_nothing_else(compute: Compute, cell: Cell) -> None:
     result = compute(
         "run", "-d", "--name", "big", "--project", "p", "--gpus", "2", "--gpu-type", "A100",

@@ -235,6 +235,19 @@ def test_the_policy_is_one_file(compute: Run, tmp_path: Path) -> None:
     assert compute("policy", "show").stdout == before
 
 
+def test_maintenance_keeps_a_job_off_until_it_is_cancelled(compute: Run) -> None:
+    words = "reservations create fans --start now --for 1h --node one --maintenance --reason fans"
+    compute(*words.split())
+    assert "active" in compute("reservations").stdout
+    job = document(compute("run", "-d", "--json", "--project", PROJECT, "--", "true"))["id"]
+    until(lambda: "reservation or maintenance" in compute("why", job).stdout)
+    compute("reservations", "cancel", "fans")
+    compute("wait", job)
+    assert document(compute("reservations", "list", "-a", "--json"))["items"][0]["state"] == (
+        "cancelled"
+    )
+
+
 def test_mistakes_are_told_with_their_exit_codes(compute: Run) -> None:
     assert "no_such_job" in compute("job", "job-00000000000000000000000000", code=66).stderr
     spec = {"name": "x", "project_id": PROJECT, "comand": ["true"]}
@@ -255,7 +268,7 @@ def test_every_command_has_a_json_form_on_the_real_platform(compute: Run) -> Non
         verb = name.split()[-1]
         if name in changing or verb in ("set", "create", "member", "quota", "revoke", "discard"):
             continue
-        if verb in ("cordon", "drain", "uncordon"):
+        if verb in ("cordon", "drain", "uncordon", "cancel"):
             continue
         real = ["one" if word == "node-001" else word for word in words]
         assert member in document(compute(*real, "--json")), name

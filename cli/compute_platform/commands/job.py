@@ -141,8 +141,10 @@ def seat(job: Job) -> str:
     parts = [f"{amounts.cpu(asked['cpu_milli'])} CPU"]
     if asked.get("memory_bytes"):
         parts.append(f"{amounts.memory(asked['memory_bytes'])} memory")
-    if asked.get("gpu"):
-        models = " or ".join(asked.get("gpu_types") or ["any model"])
+    models = " or ".join(asked.get("gpu_types") or ["any model"])
+    if asked.get("mig"):
+        parts.append(f"1 MIG {asked['mig']} ({models})")
+    elif asked.get("gpu"):
         parts.append(f"{asked['gpu']} GPU ({models})")
     return ", ".join(parts)
 

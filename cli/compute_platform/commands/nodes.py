@@ -70,10 +70,7 @@ def show(session: Session, as_json: bool, node: str) -> None:
         ("jobs", ", ".join(map(str, found.get("jobs") or []))),
     ]
     lines = [f"{name:<8} {value}" for name, value in pairs if value]
-    rows = [
-        [device["id"], device["model"], amounts.memory(device["memory_bytes"]), device["job"] or ""]
-        for device in found.get("devices") or []
-    ]
+    rows = [row for device in found.get("devices") or [] for row in _gpu(device)]
     columns = [Column("GPU"), Column("MODEL"), Column("MEMORY", right=True), Column("JOB")]
     write_lines([*lines, *(["", *table(columns, rows, None)] if rows else [])])
 
@@ -102,6 +99,13 @@ def drain(session: Session, as_json: bool, node: str, reason: str) -> None:
 def uncordon(session: Session, as_json: bool, node: str) -> None:
     """Let a node take new work again."""
     _command(session, as_json, node, "uncordon", {})
+
+
+def _gpu(device: Any) -> list[list[str]]:
+    """A GPU, then the MIG instances that it is given away as."""
+    memory, cut = amounts.memory(device["memory_bytes"]), device.get("mig") or []
+    whole = [device["id"], device["model"], memory, "MIG" if cut else device["job"] or ""]
+    return [whole, *([f"  {each['id']}", "", "", each["job"] or ""] for each in cut)]
 
 
 def state(node: Node) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Default: taken from the command.")
 @click.option("--project", help="Default: COMPUTE_PROJECT, or the only one you have.")
 @click.option("--gpus", type=click.FloatRange(min=0), help="GPUs for each replica, or a share: 0.25.")
+@click.option("--mig", metavar="PROFILE", help="A MIG instance for each replica: 1g.10gb.")
 @click.option("--gpu-type", "gpu_types", multiple=True, help="Acceptable model (repeatable).")
 @click.option("--cpu", help="A number or a quantity such as 500m.")
 @click.option("--memory", help="A quantity such as 32Gi.")
@@ -115,6 +116,7 @@ def job_spec(words: tuple[str, ...], options: dict[str, Any]) -> JsonObject:
     """The API's document for the options given; what was not given is left to the server."""
     resources = {
         "gpu": _whole(options["gpus"]),
+        "mig": options["mig"],
         "gpu_type": _one_or_list(options["gpu_types"]),
         "cpu": _number(options["cpu"]),
         "memory": options["memory"],

@@ -29,6 +29,12 @@ ML = (ProjectId("ml"),)
 class Reserved(Stage):
     """A stage whose reservations begin so many seconds from now."""
 
+    board_from = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.snapshot.board_from = self.board_from
+
     def reserve(self, name: str, after: int, seconds: int, *nodes: str, **more: Any) -> None:
         repeat = {key: more.pop(key) for key in ("every_seconds", "until") if key in more}
         schedule = Schedule(self.now + after * SECOND, seconds, **repeat)
@@ -45,6 +51,12 @@ class Reserved(Stage):
         span = windows.live[number].terms.schedule.next_after(self.now)
         assert span is not None
         return {str(node) for node in windows.nodes(number, span)}
+
+
+@pytest.fixture(scope="module", autouse=True, params=[64, 1], ids=["spaces", "board"])
+def board(request: pytest.FixtureRequest) -> None:
+    """Every test with rooms of spaces, and with a board of them."""
+    Reserved.board_from = request.param
 
 
 def stage(*nodes: str, gpus: int = 4) -> Reserved:
@@ -246,6 +258,7 @@ def test_a_saved_snapshot_keeps_reservations_in_their_order() -> None:
     cell.reserve("b", 100, 1000, gpus=4, projects=ML)
     cell.reserve("a", 100, 1000, gpus=4, projects=ML)
     kept = unpack(pack(cell.snapshot))
+    kept.board_from = cell.board_from
     assert kept == cell.snapshot
     assert list(kept.reservations) == ["b", "a"]
 
@@ -331,6 +344,23 @@ def check_holds(cell: Reserved) -> None:
                 and job.spec.project not in one.terms.projects
             ):
                 assert span[0] >= end
+
+
+def test_a_node_that_is_not_there_keeps_nothing() -> None:
+    cell = stage("n1")
+    cell.reserve("repair", 0, 1000, "gone")
+    for name in ("one", "two"):
+        cell.ask(name, 2, estimate_seconds=100)
+    assert cell.run() == ["one", "two"]
+
+
+def test_what_is_given_away_beside_a_window_is_given_once() -> None:
+    cell = stage("n1", "n2")
+    cell.reserve("repair", 0, 1000, "n2")
+    for number in range(3):
+        cell.ask(f"job{number}", 2, estimate_seconds=100 + number)
+    assert cell.run() == ["job0", "job1"]
+    assert cell.nodes_of("job0") == cell.nodes_of("job1") == ["n1"]
 
 
 def test_windows_come_again() -> None:
