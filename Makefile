@@ -5,6 +5,7 @@ DATA ?= data
 FAKE_GPUS ?= 2xA100
 KAFKA_PORT ?= 9092
 SEEDS ?= 1-2000
+JOBS ?= 2
 NAME ?=
 BIN := .venv/bin
 
@@ -31,8 +32,8 @@ up: env ## start the platform and stay until Ctrl-C (PORT= DATA= FAKE_GPUS= KAFK
 kafka: env ## an Apache Kafka on loopback to try things with, until Ctrl-C (KAFKA_PORT=)
 	$(BIN)/python -m tests.real_kafka --port $(KAFKA_PORT)
 
-test: env ## every test
-	$(BIN)/python -m pytest tests/
+test: env ## every test (JOBS= at once)
+	$(BIN)/python -m pytest tests/ -n $(JOBS)
 
 simulate: env ## simulated cells with faults, one a seed (SEEDS=first-last, GUARDS=1: each guard removed)
 	$(BIN)/python -m tests.simulation $(SEEDS) $(if $(GUARDS),--guards)

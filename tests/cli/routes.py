@@ -4,170 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.cli.answers import (
+    AHEAD,
+    COST,
+    HELD,
+    HISTORY,
+    NODE,
+    POLICY,
+    POOL,
+    PROJECT,
+    REPAIR,
+    RESERVATION,
+    SETTINGS,
+    TOKEN,
+)
 from tests.cli.audits import ANSWERS
 from tests.cli.cell import NOW, SHORT_OF_GPUS, SUBMITTED, Cell, Refused
 
 Answer = tuple[int, dict[str, Any]]
 Query = dict[str, list[str]]
-
-_HELD = {
-    "consumer": "jobs",
-    "stream": "job/job-01kaxy00000000000000000042",
-    "position": 17,
-    "version": 3,
-    "event": "job.teleported.v9",
-    "error": "KeyError: 'job.teleported.v9'",
-    "stops": False,
-    "retry": False,
-    "since": NOW,
-    "held": 4,
-}
-_NODE = {
-    "id": "node-001",
-    "pool": "a100",
-    "alive": True,
-    "cordoned": False,
-    "draining": False,
-    "cordon_reason": "",
-    "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2, "gpu_milli": 2000},
-    "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
-    "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
-    "devices": [{"id": "GPU-0", "model": "A100", "memory_bytes": 80 * 2**30, "job": "job-9"}],
-    "runners": ["docker", "sandbox"],
-    "labels": {"zone": "a"},
-    "rack": "r1",
-    "agent_version": "0.1.0",
-    "jobs": ["job-9"],
-}
-_RESERVATION: dict[str, Any] = {
-    "name": "course",
-    "state": "scheduled",
-    "window": {"start": NOW, "end": NOW, "nodes": ["node-001", "node-002"]},
-    "start": NOW,
-    "duration_seconds": 28_800,
-    "every_seconds": 86_400,
-    "until": None,
-    "nodes": [],
-    "gpus": 3,
-    "gpu_type": "A100",
-    "pool": "",
-    "projects": ["teaching"],
-    "users": [],
-    "jobs": [],
-    "maintenance": False,
-    "notice_seconds": 86_400,
-    "reason": "winter school",
-    "created_by": "olga",
-    "created_at": SUBMITTED,
-}
-_REPAIR = {
-    **_RESERVATION,
-    "name": "fans",
-    "state": "over",
-    "window": None,
-    "every_seconds": None,
-    "nodes": ["node-003"],
-    "gpus": 0,
-    "gpu_type": "",
-    "projects": [],
-    "maintenance": True,
-    "reason": "",
-}
-_POOL = {"name": "a100", "nodes": 3, "alive": 2, "gpu_models": ["A100"]} | {
-    name: _NODE[name] for name in ("capacity", "allocated", "free")
-}
-_PROJECT = {
-    "id": "ml-research",
-    "max_inherited_priority": 0,
-    "description": "Models",
-    "members": {"ada": "submitter"},
-    "quota": {"gpu": 8, "cpu_milli": 1500, "memory_bytes": None},
-    "used": {"cpu_milli": 1000, "memory_bytes": 2**30, "gpu": 2, "gpu_milli": 2000},
-}
-_TOKEN = {
-    "id": "token-1",
-    "principal": "ada",
-    "roles": ["viewer"],
-    "projects": {"ml-research": "submitter"},
-    "node": None,
-    "issued_at": SUBMITTED,
-    "expires_at": NOW,
-    "revoked_at": None,
-}
-BUDGETS: dict[str, Any] = {
-    "currency": "USD",
-    "budgets": [
-        {
-            "per": "month",
-            "length": 1,
-            "user": None,
-            "gpu_seconds": 360_001,
-            "money_micro": 5_000_000,
-        },
-        {"per": "hours", "length": 24, "user": "*", "gpu_seconds": 7200, "money_micro": None},
-    ],
-    "items": [
-        {
-            "per": "month",
-            "length": 1,
-            "user": None,
-            "since": "2026-11-01T00:00:00.000000Z",
-            "until": "2026-12-01T00:00:00.000000Z",
-            "gpu_seconds": {"limit": 360_001, "used": 5400, "reserved": 1800, "left": 352_801},
-            "money_micro": {
-                "limit": 5_000_000,
-                "used": 2_500_010,
-                "reserved": 0,
-                "left": 2_499_990,
-            },
-        },
-        {
-            "per": "hours",
-            "length": 24,
-            "user": "ada",
-            "since": "2026-11-23T08:00:00.000000Z",
-            "until": "2026-11-24T09:00:00.000000Z",
-            "gpu_seconds": {"limit": 7200, "used": 0, "reserved": 7200, "left": 0},
-            "money_micro": None,
-        },
-    ],
-}
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "scheduler": {"enable_preemption": True, "grace_seconds": 30, "interval_seconds": 1},
-    "prices": {
-        "currency": "USD",
-        "cpu_micro": 40_000,
-        "memory_gib_micro": 5_000,
-        "gpu_micro": 2_000_000,
-        "gpus": {"A100": 2_500_000},
-    },
-}
-_POLICY: dict[str, Any] = {
-    "scheduler": {
-        "primary_policy": "priority",
-        "scheduling_interval": 5,
-        "fair_share": {"window_hours": 168, "decay_factor": 0.5},
-    },
-    "clusters": {
-        "production": {
-            "nodes": [
-                {
-                    "id": "node-001",
-                    "gpus": 8,
-                    "gpu_type": "H100",
-                    "memory_gb": 512,
-                    "cpu_cores": 128,
-                }
-            ]
-        }
-    },
-}
-_COST = {"gpu_micro": 2_500_000, "cpu_micro": 10, "memory_micro": 0, "total_micro": 2_500_010}
-_AHEAD = {"id": "job-01kaxy00000000000000000042", "name": "big", "priority": 50}
-_HISTORY = [
-    {"at": SUBMITTED, "position": 1, "name": "job.submitted.v1", "text": "submitted by ada"},
-    {"at": SUBMITTED, "position": 2, "name": "job.queued.v1", "text": "queued: submitted"},
-]
 
 
 def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> Answer:
@@ -208,7 +63,7 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
 def _small(path: list[str]) -> Answer:
     match path:
         case ["resources", "pools"]:
-            return 200, {"items": [_POOL]}
+            return 200, {"items": [POOL]}
         case ["usage"]:
             amounts = {"gpu_seconds": 5400, "cpu_seconds": 7200, "memory_gib_seconds": 36}
             items = [{"key": "ml-research", "jobs": 3, **amounts}]
@@ -220,7 +75,7 @@ def _small(path: list[str]) -> Answer:
             ]
             return 200, {"until": NOW, "items": waited, "total_us": 5_401_500_000}
         case ["cost"]:
-            items = [{"key": "ml-research", **_COST}]
+            items = [{"key": "ml-research", **COST}]
             return 200, {"currency": "USD", "items": items, "total_micro": 2_500_010}
         case ["whoami"]:
             return 200, {
@@ -275,7 +130,7 @@ def _outlook(spec: dict[str, Any]) -> dict[str, Any]:
         "reason": None if starts else SHORT_OF_GPUS,
         "queue_position": 4,
         "queued": 5,
-        "ahead": [] if starts else [{**_AHEAD, "project_id": "ml-research"}],
+        "ahead": [] if starts else [{**AHEAD, "project_id": "ml-research"}],
         "ahead_total": 3,
         "asks": 0,
         "earliest_start": "2026-11-24T09:00:00Z",
@@ -294,14 +149,14 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
         "summary": f"Waiting, place 4 in the queue. {SHORT_OF_GPUS['text']}" if waits else "Ended.",
         "reason": SHORT_OF_GPUS if waits else None,
         "queue_position": 4 if waits else None,
-        "ahead": [_AHEAD] if waits else [],
+        "ahead": [AHEAD] if waits else [],
         "ahead_total": 3 if waits else 0,
         "waits": {
             "by_cause": {"held": 60_000_000, "not_examined": 250_000},
             "cause": "insufficient_gpu" if waits else None,
             "since": SUBMITTED if waits else None,
         },
-        "history": _HISTORY,
+        "history": HISTORY,
     }
 
 
@@ -344,7 +199,7 @@ def _views(cell: Cell, rest: list[str]) -> Answer:
 
 def _quarantine(cell: Cell, rest: list[str], body: Any) -> Answer:
     if not rest:
-        return 200, cell.documents.get("held", {"items": [_HELD]})
+        return 200, cell.documents.get("held", {"items": [HELD]})
     if body["consumer"] == "jobz":
         raise Refused(404, "not_quarantined", "jobz holds nothing back; jobs does")
     cell.documents[rest[0]] = body
@@ -354,9 +209,9 @@ def _quarantine(cell: Cell, rest: list[str], body: Any) -> Answer:
 def _node(cell: Cell, rest: list[str], body: Any) -> Answer:
     match rest:
         case []:
-            return 200, {"items": [_NODE]}
+            return 200, {"items": [NODE]}
         case ["node-001"]:
-            return 200, dict(_NODE)
+            return 200, dict(NODE)
         case ["node-001", "cordon" | "drain" | "uncordon" as command]:
             cell.documents["node"] = {"command": command, **(body or {})}
             return 202, {"id": "node-001", "cordoned": command != "uncordon", "draining": False}
@@ -366,10 +221,10 @@ def _node(cell: Cell, rest: list[str], body: Any) -> Answer:
 def _reservation(cell: Cell, method: str, rest: list[str], query: Query, body: Any) -> Answer:
     match method, rest:
         case "GET", []:
-            items = [_RESERVATION, _REPAIR] if "past" in query else [_RESERVATION]
+            items = [RESERVATION, REPAIR] if "past" in query else [RESERVATION]
             return 200, {"items": items}
         case "GET", ["course"]:
-            return 200, dict(_RESERVATION)
+            return 200, dict(RESERVATION)
         case "POST", []:
             cell.documents["reservation"] = body
             return 202, {"name": body["name"], "state": "scheduled"}
@@ -379,25 +234,25 @@ def _reservation(cell: Cell, method: str, rest: list[str], query: Query, body: A
 
 
 def _whole_policy(cell: Cell, method: str, body: Any) -> Answer:
-    """The document in force is `_POLICY`; one with another section is refused by its field."""
+    """The document in force is `POLICY`; one with another section is refused by its field."""
     if method == "GET":
-        return 200, dict(_POLICY)
-    unknown = [name for name in body if name not in _POLICY]
+        return 200, dict(POLICY)
+    unknown = [name for name in body if name not in POLICY]
     if unknown:
         errors = [{"field": name, "detail": f"{name}: unknown field"} for name in unknown]
         raise Refused(422, "invalid_request", "unknown field", errors=errors)
     if method == "PUT":
         cell.documents["policy"] = body
         return 202, {"version": 3}
-    return 200, {name: {**_POLICY[name], **part} for name, part in body.items()}
+    return 200, {name: {**POLICY[name], **part} for name, part in body.items()}
 
 
 def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
     match method, path:
         case "GET", ["projects"]:
-            return 200, {"items": [_PROJECT, *cell.documents.get("projects", {}).values()]}
+            return 200, {"items": [PROJECT, *cell.documents.get("projects", {}).values()]}
         case "GET", ["projects", "ml-research"]:
-            return 200, dict(_PROJECT)
+            return 200, dict(PROJECT)
         case "GET", ["projects", "ml-research", "budgets"]:
             return 200, BUDGETS
         case "POST", ["projects"]:
@@ -409,11 +264,11 @@ def _access(cell: Cell, method: str, path: list[str], body: Any) -> Answer:
             cell.documents["token"] = body
             return 201, {"id": "token-2", "token": "t0ken", "principal": body["principal"]}
         case "GET", ["tokens"]:
-            return 200, {"items": [_TOKEN]}
+            return 200, {"items": [TOKEN]}
         case "DELETE", ["tokens", "token-1"]:
             return 202, {"id": "token-1"}
         case "GET", ["policy", part]:
-            return 200, dict(_SETTINGS[part])
+            return 200, dict(SETTINGS[part])
         case "PUT", ["policy", part]:
             cell.documents[part] = body
             return 202, {"version": 2}
