@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.cli.answers import (
     AHEAD,
+    BUDGETS,
     COST,
     HELD,
     HISTORY,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cli.answers import BUDGETS
 from tests.cli.cell import Cell
 from tests.cli.conftest import Compute
-from tests.cli.routes import BUDGETS
 
 
 def test_a_budget_that_is_set_keeps_the_others_to_the_second(compute: Compute, cell: Cell) -> None:
