@@ -196,7 +196,7 @@ class Client:
 
     def events(self, after: int = 0, limit: int | None = None) -> Page:
         """Recorded events after a log position."""
-        return self.pages("/events", {"after": after}, limit)
+        return self.pages("/events", {"after": after}, limit, by="after")
 
     def follow_events(self, after: int = 0) -> Iterator[JsonObject]:
         """Recorded events after a log position, on and on, each once."""
@@ -232,15 +232,19 @@ class Client:
             self._position = max(self._position, position)
         return answer
 
-    def pages(self, path: str, query: Query, limit: int | None) -> Page:
-        """A list with its pages put together, `limit` items of it at the most."""
+    def pages(self, path: str, query: Query, limit: int | None, by: str = "cursor") -> Page:
+        """A list with its pages put together, `limit` items of it at the most.
+
+        `by` is the parameter that asks for the next page.
+        """
         items: list[JsonObject] = []
-        cursor: str | None = None
+        more: Query = {}
         while True:
             size = None if limit is None else min(PAGE, limit - len(items))
-            page = self.read(path, {**query, "limit": size, "cursor": cursor})
+            page = self.read(path, {**query, "limit": size, **more})
             items.extend(page.get("items", ()))
             cursor = page.get("next_cursor")
+            more = {by: cursor}
             if cursor is None or (limit is not None and len(items) >= limit):
                 return cast("Page", {**page, "items": items, "next_cursor": cursor})
 

@@ -43,7 +43,7 @@ def route(cell: Cell, method: str, path: list[str], query: Query, body: Any) -> 
         case "GET", ["queue"]:
             return 200, _queue(cell, int(query["limit"][0]))
         case "GET", ["events"]:
-            return 200, {"items": cell.events, "next_cursor": None}
+            return 200, _events(cell, query)
         case _, ["nodes", *rest]:
             return _node(cell, rest, body)
         case _, ["reservations", *rest]:
@@ -86,6 +86,18 @@ def _small(path: list[str]) -> Answer:
                 "permissions": ["read_cluster", "read_jobs"],
             }
     raise Refused(404, "not_found", "Not Found")
+
+
+def _events(cell: Cell, query: Query) -> dict[str, Any]:
+    """Pages as the log has them: `after` is the only way on."""
+    if "cursor" in query:
+        raise Refused(422, "unknown_parameter", "cursor: there is no such parameter")
+    after, limit = (
+        int(query.get(name, [text])[0]) for name, text in (("after", "0"), ("limit", "100"))
+    )
+    found = [event for event in cell.events if event["position"] > after][:limit]
+    last = str(found[-1]["position"]) if len(found) == limit else None
+    return {"items": found, "next_cursor": last}
 
 
 def _page(cell: Cell, query: Query) -> dict[str, Any]:

@@ -168,3 +168,11 @@ def test_log_as_json_lines(compute: Compute, cell: Cell) -> None:
     cell.add(name="a", log=b"\xff" * 1500, **ended("succeeded", 0))
     lines = [json.loads(line) for line in compute("logs", "a", "--json").stdout.splitlines()]
     assert lines[-1]["offset"] == 1500
+
+
+def test_all_events_are_read_page_by_page(client: Client, cell: Cell) -> None:
+    for position in range(1, 251):
+        cell.events.append({"position": position, "name": "x.y.v1", "stream": "job/a"})
+    read = [event["position"] for event in client.events()["items"]]
+    assert read == list(range(1, 251))
+    assert [event["position"] for event in client.events(100, 50)["items"]] == read[100:150]

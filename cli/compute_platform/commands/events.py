@@ -33,8 +33,10 @@ def events(
         for event in _of(client.follow_events(after), job_id):
             _print(event, as_json)
         return
-    path = "/events" if job_id is None else f"/jobs/{job_id}/events"
-    page = client.pages(path, {"after": after} if job_id is None else {}, limit or None)
+    if job_id is None:
+        page = client.events(after, limit or None)
+    else:
+        page = client.pages(f"/jobs/{job_id}/events", {}, limit or None)
     if as_json:
         write_json(page)
         return
