@@ -28,6 +28,8 @@ from domain.values.time import SECOND
 
 MOST_WAITS = 10_000
 """Explanations told in one cycle; the others follow in the next."""
+MOST_PLACEMENTS = 1000
+"""Jobs placed in one cycle, so that none takes long; the next goes on with those then first."""
 MOST_HOLDS = 64
 """Starts held at once in conservative backfill."""
 
@@ -64,7 +66,7 @@ class Plan:
     """The decisions of a cycle, in the order they were made.
 
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named. `starts` are those held for jobs that wait (microseconds).
+    all of them were named, or not all jobs decided: the next cycle goes on. `starts` are those held for jobs that wait (microseconds).
     """
 
     placements: list[Placement] = field(default_factory=list)
@@ -134,6 +136,9 @@ class _Cycle:
         heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
         heapify(heap)
         while heap:
+            if len(self.plan.placements) >= MOST_PLACEMENTS:
+                self.plan.more = True
+                break
             rank, number, line = heappop(heap)
             if self.ranks.moves and (moved := self.ranks.of(line, number)) > rank:
                 heappush(heap, (moved, number, line))

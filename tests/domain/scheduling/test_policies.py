@@ -21,6 +21,17 @@ def stage() -> Stage:
     return stage
 
 
+def test_a_cycle_places_so_many_and_the_next_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.scheduling.plan.MOST_PLACEMENTS", 2)
+    stage.node("n2", gpus=3)
+    for number in range(6):
+        stage.ask(f"j{number}", priority=number)
+    assert [stage.run(), stage.run(), stage.run()] == [["j5", "j4"], ["j3", "j2"], ["j1"]]
+    assert stage.why("j0").code is WaitCode.INSUFFICIENT_GPU
+
+
 def test_fifo_does_not_look_at_priority(stage: Stage) -> None:
     stage.policy(primary_policy=Order.FIFO)
     stage.ask("first", 2)
