@@ -66,7 +66,8 @@ class Plan:
     """The decisions of a cycle, in the order they were made.
 
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named, or not all jobs decided: the next cycle goes on. `starts` are those held for jobs that wait (microseconds).
+    all of them were named, or not all jobs decided: the next cycle goes on. `starts` are those held
+    for jobs that wait (microseconds).
     """
 
     placements: list[Placement] = field(default_factory=list)
