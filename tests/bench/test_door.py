@@ -114,3 +114,17 @@ def test_the_past_is_measured_beside_the_present() -> None:
     rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert rows["asof.queue.p99"]["against"] == "asof.queue.now.p99"
     assert rows["asof.all.p99"]["value"] > 0
+
+
+def test_cycles_are_measured_with_a_short_and_a_long_queue() -> None:
+    sizes = ("--nodes", "20", "--queued", "2000", "--shapes", "6", "--reclaim", "10")
+    done = bench("cycle", "--json", *sizes)
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["cycle.long.wall"]["size"] == 2000
+    assert {
+        "cycle.short.wall",
+        "cycle.memory",
+        "cycle.reclaim.gang",
+        "cycle.reclaim.singles",
+    } < set(rows)
