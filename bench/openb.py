@@ -127,7 +127,7 @@ class _Published:
             self.best = _Published._compiled
         self.order = fleet.cells.of(sorted(range(len(fleet.ids)), key=fleet.ids.__getitem__))
         self.kinds = fleet.cells.filled(len(fleet.ids), 0)
-        flat = [value for demand, count in typical for value in (*demand.row, count)]
+        flat = [value for demand, count in typical for value in (*demand.row[:5], count)]
         self.typical = fleet.cells.of(flat)
         self.total = sum(count for _, count in typical)
         self.chance = random.Random(seed)

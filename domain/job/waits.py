@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from domain.job import events as e
 from domain.job.events import JobEvent
+from domain.scheduling.reason import WaitCode
 
 
 class Apart(StrEnum):
@@ -56,6 +57,8 @@ def after(waits: Waits, event: JobEvent, at: int) -> Waits:
             return waits.turn(reason.code, at)
         case e.Held():
             return waits.turn(Apart.HELD, at)
+        case e.Blocked():
+            return waits.turn(WaitCode.DEPENDENCY, at)
         case e.RetryScheduled():
             return waits.turn(Apart.BACKOFF, at)
         case e.Suspended():

@@ -136,7 +136,7 @@ def _sample(offers: list[Registered]) -> list[Registered]:
     seen: Counter[object] = Counter()
     found = []
     for offer in offers:
-        models = tuple(device.model for device in offer.devices)
+        models = tuple((device.model, device.mig) for device in offer.devices)
         kind = (offer.capacity, models, offer.runners, offer.pool, offer.labels, offer.taints)
         seen[kind] += 1
         if seen[kind] <= ALIKE:

@@ -30,7 +30,8 @@ def test_a_job_holds_an_instance_and_is_shown_on_the_node(world: World) -> None:
     [gpu] = [device["id"] for device in node.devices]
     assert order["seat"]["devices"] == [f"{gpu}/1g.10gb@0:1"]
     waits = world.submit(project, resources=wish)
-    whole = world.submit(project, resources={"gpu": 1, "gpu_type": node.model})
+    other = {"gpu": 1, "gpu_type": node.model}
+    whole = world.submit(project, resources=other, accept_when_absent=True)
     world.schedule()
     seen = world.caught_up()
     job = world.admin.get(f"/jobs/{order['job']}", min_position=seen).json()
