@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -17,27 +18,27 @@ TIMEOUT = 280
 
 def run_demo(*options: str) -> str:
     """The output of a demonstration that held; everything it started is gone after it."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(("cli", "."))}
-    before = _ours()
-    done = subprocess.run(
-        [sys.executable, "-m", "demo", *options],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert _ours() - before == set(), "the demonstration leaves nothing running"
+    with TemporaryDirectory(prefix="demo-") as place:  # short: Postgres has its socket in it
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(("cli", ".")), "TMPDIR": place}
+        done = subprocess.run(
+            [sys.executable, "-m", "demo", *options],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        assert running_in(place) == set(), "the demonstration leaves nothing running"
     return done.stdout
 
 
-def _ours() -> set[str]:
-    """Processes that belong to a demonstration, by their command lines."""
+def running_in(place: str) -> set[str]:
+    """Processes of a demonstration that keeps its files there; others may run beside it."""
     found = set()
-    for process in psutil.process_iter(["cmdline"]):
+    for process in psutil.process_iter(["cmdline", "cwd"]):
         line = " ".join(process.info["cmdline"] or ())
-        if "compute-demo-" in line or "demo/train.py" in line:
+        if place in line or (process.info["cwd"] or "").startswith(place):
             found.add(f"{process.pid} {line}")
     return found
 
