@@ -68,6 +68,11 @@ def until(look: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+def until_a_node_is_there(compute: Run) -> None:
+    """Before that nothing is refused: nobody knows what is to come."""
+    until(lambda: any(node["alive"] for node in document(compute("nodes", "--json"))["items"]))
+
+
 def test_run_prints_the_output_and_ends_as_the_job(compute: Run) -> None:
     done = compute("run", "--project", PROJECT, "--", "sh", "-c", "echo out; exit 7", code=7)
     assert done.stdout == "out\n"
@@ -92,6 +97,7 @@ def test_a_job_from_submission_to_its_bill(compute: Run) -> None:
 
 
 def test_why_a_job_waits_and_how_it_is_controlled(compute: Run) -> None:
+    until_a_node_is_there(compute)
     words = ["run", "-d", "--json", "--project", PROJECT, "--gpus", "3"]
     assert "no state of this fleet" in compute(*words, "--", "true", code=65).stderr
     words += ["--accept-when-absent", "--", "true"]
@@ -187,6 +193,7 @@ def test_operators_and_admins(compute: Run) -> None:
 
 
 def test_a_dry_run_submits_nothing(compute: Run) -> None:
+    until_a_node_is_there(compute)
     before = document(compute("ps", "--all", "--json"))
     words = ["run", "--dry-run", "--project", PROJECT]
     assert "would start now on one" in compute(*words, "--gpus", "2", "--", "true").stdout
