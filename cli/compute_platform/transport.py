@@ -79,6 +79,8 @@ class Transport:
         self.timeout = REQUEST_SECONDS
         self.now = datetime.now(UTC)
         self.moment: str | None = None
+        self.found = False
+        """Whether anybody ever answered at the address."""
         self._token = token
         self._scheme, self._host, self._port = scheme, host, port
         self._prefix = parts.path.rstrip("/") + "/api/v1"
@@ -167,13 +169,15 @@ class Trial:
         self._transport = transport
         self._repeatable = repeatable
         self._patience = transport.patience if patience is None else patience
-        self._limit = min(ABSENT_SECONDS, self._patience)
+        absent = self._patience if transport.found else ABSENT_SECONDS
+        self._limit = min(absent, self._patience)
         self._began = time.monotonic()
         self._pauses = 0
         self._told = False
 
     def reached(self) -> None:
-        """Something answered at the address: it is worth waiting for."""
+        """Something answered at the address: it is worth waiting for, now and later."""
+        self._transport.found = True
         self._limit = self._patience
 
     def again(self, error: Exception) -> None:

@@ -13,6 +13,7 @@ from compute_platform.client import Client
 from compute_platform.errors import Unavailable, Unreachable
 from tests.cli.cell import Cell
 from tests.cli.conftest import Compute
+from tests.cli.server import serving
 
 SPEC = {"name": "x", "project_id": "p", "command": ["true"]}
 
@@ -118,6 +119,30 @@ def test_what_may_not_be_repeated_is_not(mute: str) -> None:
     with pytest.raises(Unreachable):
         Client(mute, "secret", patience=30).write("POST", "/tokens", {}, key="")
     assert time.monotonic() - began < 1.0
+
+
+def test_who_answered_before_is_waited_for_while_nobody_listens(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is being started again: an address where nobody ever was is given up sooner."""
+    monkeypatch.setattr("compute_platform.transport.ABSENT_SECONDS", 0.1)
+    with serving(cell) as url:
+        client = Client(url, "secret", patience=20)
+        client.jobs()
+    read = threading.Event()
+
+    def come_back() -> None:
+        read.wait(0.6)
+        with serving(cell, int(url.rpartition(":")[2])):
+            read.wait()
+
+    again = threading.Thread(target=come_back)
+    again.start()
+    try:
+        assert client.jobs()["items"] == []
+    finally:
+        read.set()
+        again.join()
 
 
 def test_nobody_at_the_address(compute: Compute) -> None:
