@@ -15,6 +15,7 @@ from domain.node.events import Registered
 from domain.scheduling.conclude import conclude
 from domain.scheduling.decide import planned
 from domain.scheduling.plan import Plan, plan
+from domain.scheduling.room import Room
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
 from domain.values.resources import Resources
@@ -114,6 +115,10 @@ class BigCell:
             self._record(
                 f"job/{name}", jobs.submit(name, spec, f"user-{self._number % 20}", self.now)
             )
+
+    def room(self) -> Room:
+        """What is free, to be changed at will."""
+        return self.snapshot.rooms.free(self.snapshot).fork()
 
     def plan(self) -> Plan:
         """Decide, and change nothing."""

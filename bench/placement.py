@@ -8,14 +8,19 @@ import sys
 import time
 from collections import deque
 
+from bench.big_cell import BigCell
 from bench.options import positive
 from bench.report import Row
-from domain.scheduling.fleet.demand import Demand, FleetNode
+from domain.scheduling.demand import Demand
+from domain.scheduling.fleet.demand import Demand as Seat
+from domain.scheduling.fleet.demand import FleetNode
 from domain.scheduling.fleet.fleet import Chosen, Fleet
+from domain.scheduling.place import place
+from domain.scheduling.room import Found
 from domain.values.ids import NodeId
+from domain.values.resources import Resources
 
 GIBIBYTE = 2**30
-RACK, SPINE = 16, 256
 FULL = 0.7
 GPUS = ((1, 1000), (1, 500), (1, 250), (1, 700), (2, 1000), (4, 1000), (8, 1000), (0, 1000))
 OFTEN = (40, 20, 12, 8, 6, 4, 4, 6)
@@ -45,7 +50,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     if same != decided[: len(same)]:
         raise SystemExit("the full scan decided otherwise")
     print(f"the first {len(same)} decisions are identical", file=sys.stderr)
-    gangs = _gangs(_fleet(options.nodes, shapes), options.gangs, draw)
+    gangs = _gangs(options.nodes, options.gangs, draw)
     return [
         Row("placement.scan", full, "1/s", options.nodes, 1, "placement.scan"),
         Row("placement.lazy", lazy, "1/s", options.nodes, lazy / full, "placement.scan"),
@@ -53,30 +58,27 @@ def run(options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _shapes(draw: random.Random, size: int) -> list[tuple[Demand, int]]:
+def _shapes(draw: random.Random, size: int) -> list[tuple[Seat, int]]:
     """Different shapes, a few of them frequent."""
-    found: dict[Demand, int] = {}
+    found: dict[Seat, int] = {}
     while len(found) < size:
         gpus, milli = draw.choices(GPUS, OFTEN)[0]
         cpu = draw.randint(1, 24) * 500 * max(1, gpus)
-        demand = Demand(cpu, draw.randint(1, 16) * GIBIBYTE * max(1, gpus), gpus, milli)
+        demand = Seat(cpu, draw.randint(1, 16) * GIBIBYTE * max(1, gpus), gpus, milli)
         found.setdefault(demand, 1 + 2000 // (1 + len(found)))
     return list(found.items())
 
 
-def _fleet(size: int, shapes: list[tuple[Demand, int]]) -> Fleet:
+def _fleet(size: int, shapes: list[tuple[Seat, int]]) -> Fleet:
     typical = [(demand, count) for demand, count in shapes[:35]]
     nodes = (
-        FleetNode(
-            NodeId(f"node-{i}"), 128_000, 1024 * GIBIBYTE, (1000,) * 8, 0, i // RACK, i // SPINE
-        )
-        for i in range(size)
+        FleetNode(NodeId(f"node-{i}"), 128_000, 1024 * GIBIBYTE, (1000,) * 8) for i in range(size)
     )
     return Fleet(nodes, typical=typical)
 
 
 def _place(
-    fleet: Fleet, shapes: list[tuple[Demand, int]], asked: list[int], *, scan: bool
+    fleet: Fleet, shapes: list[tuple[Seat, int]], asked: list[int], *, scan: bool
 ) -> tuple[float, list[Chosen | None]]:
     """Decisions a second and the decisions; what was placed leaves when the fleet is 70 % full.
 
@@ -104,21 +106,32 @@ def _place(
     return len(asked) / (time.perf_counter() - began), decided
 
 
-def _gangs(fleet: Fleet, size: int, draw: random.Random) -> float:
-    """Gangs asked a second, those that found no room too; the oldest leave as the fleet fills."""
-    numbers = [fleet.intern(Demand(8000 * n, 32 * GIBIBYTE * n, n)) for n in (1, 2, 4, 8)]
-    asked = [(draw.choice(numbers), draw.choice((2, 2, 4, 4, 8, 16, 32))) for _ in range(size)]
-    fleet.choose_gang(*asked[0])  # compiles
-    held: deque[tuple[list[Chosen], int]] = deque()
+def _gangs(nodes: int, size: int, draw: random.Random) -> float:
+    """Gangs that the planner is asked to place a second, those that found no room too.
+
+    The oldest leave as the fleet fills.
+    """
+    room = BigCell(nodes).room()
+    asked = [
+        Demand(
+            False,
+            Resources(8000 * gpus, 32 * GIBIBYTE * gpus, 1000 * gpus),
+            replicas=seats,
+            least=seats,
+        )
+        for gpus, seats in (
+            (draw.choice((1, 2, 4, 8)), draw.choice((2, 2, 4, 4, 8, 16, 32))) for _ in range(size)
+        )
+    ]
+    place(asked[0], room)  # compiles
+    held: deque[tuple[Found, Demand]] = deque()
     began = time.perf_counter()
-    for number, count in asked:
-        gang = fleet.choose_gang(number, count)
-        if gang is None:
-            gang, number = held.popleft() if held else ([], number)
-            for seat in gang:
-                fleet.give_back(seat.node, seat.devices, number)
-            continue
-        for seat in gang:
-            fleet.take(seat.node, seat.devices, number)
-        held.append((gang, number))
+    for demand in asked:
+        found = place(demand, room)
+        if found is not None:
+            room.take(found.seats, demand)
+            held.append((found, demand))
+        elif held:
+            left, which = held.popleft()
+            room.give_back_seats(left.seats, which)
     return size / (time.perf_counter() - began)

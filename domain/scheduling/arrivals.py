@@ -23,10 +23,6 @@ class Arrival:
     cpu_milli: int
     gpu_types: tuple[str, ...] = ()
 
-    def accepts(self, model: str) -> bool:
-        """Whether it may run on such GPUs."""
-        return not self.gpu_types or model in self.gpu_types
-
 
 @dataclass
 class Arrivals:

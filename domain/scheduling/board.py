@@ -9,14 +9,13 @@ from domain.allocation.seat import Seat
 from domain.job.where import Scope
 from domain.node.events import Registered
 from domain.scheduling.demand import Demand
-from domain.scheduling.fleet.demand import Demand as Wanted
-from domain.scheduling.fleet.demand import FleetNode
+from domain.scheduling.fleet.demand import ANY_MODEL, MOST_GPUS, FleetNode
 from domain.scheduling.fleet.fleet import Chosen, Fleet
 from domain.scheduling.fleet.layout import Ints
 from domain.scheduling.ground import CONSTRAINTS, Ground
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.reason import Constraint
-from domain.scheduling.score import POLICIES, Scoring
+from domain.scheduling.score import POLICIES, Scoring, typical_wanted, wanted
 from domain.scheduling.space import Space
 from domain.values.ids import NodeId
 
@@ -74,17 +73,7 @@ class Board:
         if scoring != self._scoring:
             self._scoring = scoring
             self._fleet.score = POLICIES[scoring.score]
-            self._fleet.set_typical(
-                [
-                    (
-                        Wanted(
-                            a.cpu_milli, 0, a.gpus, a.milli_each or 1000, self._mask(a.gpu_types)
-                        ),
-                        n,
-                    )
-                    for a, n in scoring.typical
-                ]
-            )
+            self._fleet.set_typical(typical_wanted(scoring.typical, self._mask))
 
     def covers(self, demand: Demand) -> bool:
         """Whether it can answer for the demand."""
@@ -189,29 +178,21 @@ class Board:
         """The fleet's number of a seat of this demand on GPUs of this model."""
         number = self._wanted.get((demand, model))
         if number is None:
-            table, want = self.ground.table(demand), demand.per_seat
+            table = self.ground.table(demand)
             if not self._fleet.allows(table.key):
                 self._fleet.allow(table.key, [not verdict for verdict in table.verdicts])
-            wanted = Wanted(
-                want.cpu_milli,
-                want.memory_bytes,
-                want.gpus,
-                want.milli_each or 1000,
-                self._mask((model,) if model else ()),
-                table.key,
-                want.storage_bytes,
-                want.network_mbps,
-            )
-            number = self._wanted[demand, model] = self._fleet.intern(wanted)
+            mask = self._mask((model,) if model else ())
+            seat = wanted(demand.per_seat, mask, table.key)
+            number = self._wanted[demand, model] = self._fleet.intern(seat)
         return number
 
     def _mask(self, models: tuple[str, ...]) -> int:
         """The bit mask of models; all of them if none are named."""
         if not models:
-            return (1 << 62) - 1
+            return ANY_MODEL
         known = self.ground.models
         return sum(1 << known[model] for model in models if model in known)
 
 
 def _devices(offer: Registered) -> int:
-    return min(16, len(offer.devices))
+    return min(MOST_GPUS, len(offer.devices))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,10 +11,11 @@ from domain.scheduling import instances
 from domain.scheduling.arrivals import Arrival
 from domain.scheduling.demand import Demand
 from domain.scheduling.fleet import kernels, layout
+from domain.scheduling.fleet.demand import WHOLE, place_of
+from domain.scheduling.fleet.demand import Demand as Wanted
 from domain.scheduling.fleet.demand import Score as Policy
-from domain.scheduling.fleet.demand import place_of
 from domain.scheduling.fleet.fleet import QUANTUM
-from domain.scheduling.fleet.rows import devices_of
+from domain.scheduling.fleet.rows import devices_of, flat_typical
 from domain.scheduling.space import Space
 from domain.values.ids import DeviceId
 from domain.values.resources import Resources
@@ -25,13 +26,15 @@ POLICIES = {
     Score.SPREAD: Policy.SPREAD,
 }
 
+Typical = tuple[tuple[Arrival, int], ...]
+
 
 @dataclass(frozen=True)
 class Scoring:
     """The policy's score, and what is asked for as a rule, with how often."""
 
     score: Score = Score.PACK
-    typical: tuple[tuple[Arrival, int], ...] = ()
+    typical: Typical = ()
 
 
 def rate(
@@ -54,46 +57,45 @@ def rate(
     row[layout.STORAGE], row[layout.NETWORK] = space.free.storage_bytes, space.free.network_mbps
     row[layout.TAKES], row[layout.DEVICES] = 1, len(devices)
     kernels.settle(row, 0)
-    flat, total = typical_rows(scoring.typical, model)
+    want, (flat, total) = demand.per_seat, _typical_row(scoring.typical, model)
     score, mask = kernels.rate(
-        row, 0, seat_row(demand.per_seat), flat, QUANTUM * total, int(POLICIES[scoring.score])
+        row, 0, wanted(want, 1).row, flat, QUANTUM * total, int(POLICIES[scoring.score])
     )
-    want = demand.per_seat
     if want.gpu_milli < 1000:
         return score, tuple(devices[number] for number in devices_of(mask))
     return score, space.choose(want, model)
 
 
-def seat_row(want: Resources) -> tuple[int, ...]:
-    """What one seat asks, as the kernels read it; any model is model 0."""
-    return (
+@lru_cache(maxsize=4096)
+def wanted(want: Resources, mask: int, key: str = "") -> Wanted:
+    """One seat as fleets know it: on models by their bit mask, on nodes that `key` allows."""
+    return Wanted(
         want.cpu_milli,
         want.memory_bytes,
         want.gpus,
-        want.milli_each or layout.WHOLE,
-        1,
+        want.milli_each or WHOLE,
+        mask,
+        key,
         want.storage_bytes,
         want.network_mbps,
     )
 
 
-@lru_cache(maxsize=64)
-def typical_rows(typical: tuple[tuple[Arrival, int], ...], model: str) -> tuple[Sequence[int], int]:
-    """What is asked for as a rule on nodes of this model, as the kernels read it, and its count."""
-    return flat_rows((arrival, int(arrival.accepts(model)), count) for arrival, count in typical)
-
-
-def flat_rows(rows: Iterable[tuple[Arrival, int, int]]) -> tuple[list[int], int]:
-    """Arrivals with masks of models and counts, those alike in GPUs together; and the sum."""
-    alike = sorted(
-        (a.gpus, a.milli_each or layout.WHOLE, mask, a.cpu_milli, count) for a, mask, count in rows
-    )
-    flat = [
-        value
-        for gpus, milli, mask, cpu, count in alike
-        for value in (cpu, 0, gpus, milli, mask, count)
+def typical_wanted(
+    typical: Typical, mask: Callable[[tuple[str, ...]], int]
+) -> list[tuple[Wanted, int]]:
+    """What is asked for as a rule as fleets know it; `mask` is the bit mask of GPU types."""
+    return [
+        (Wanted(a.cpu_milli, 0, a.gpus, a.milli_each or WHOLE, mask(a.gpu_types)), count)
+        for a, count in typical
     ]
-    return flat, max(1, sum(count for *_, count in alike))
+
+
+@lru_cache(maxsize=64)
+def _typical_row(typical: Typical, model: str) -> tuple[Sequence[int], int]:
+    """What is asked for as a rule on nodes of this model, which is model 0, and its count."""
+    found = typical_wanted(typical, lambda types: int(not types or model in types))
+    return flat_typical(found), max(1, sum(count for _, count in typical))
 
 
 @lru_cache(maxsize=1 << 16)

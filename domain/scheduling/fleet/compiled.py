@@ -8,15 +8,14 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import gangs, kernels
+from domain.scheduling.fleet import counts, kernels
 
 for _called in (
     *("settle", "fragments", "fits", "pick", "shift", "gradient", "rate", "alike", "fill"),
-    *("note", "count_in"),
+    "note",
 ):
     register_jitable(getattr(kernels, _called))
-for _called in ("seats", "tightest", "seat_rack", "count_rack", "bounds"):
-    register_jitable(getattr(gangs, _called))
+register_jitable(counts.seats)
 
 
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,10 +26,9 @@ def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 choose = _compiled(kernels.choose)
 scan = _compiled(kernels.scan)
 take = _compiled(kernels.take)
-gang = _compiled(gangs.gang)
 fragments = _compiled(kernels.fragments)
-count_each = _compiled(gangs.count_each)
-sum_groups = _compiled(gangs.sum_groups)
-shortages = _compiled(gangs.shortages)
+count_each = _compiled(counts.count_each)
+sum_groups = _compiled(counts.sum_groups)
+shortages = _compiled(counts.shortages)
 put = _compiled(kernels.put)
 seat_gang = _compiled(kernels.seat_gang)

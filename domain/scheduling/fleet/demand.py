@@ -71,7 +71,7 @@ class Demand:
 class FleetNode:
     """What a node has left now: CPU, memory, thousandths of each device (0: held or lost).
 
-    Rack and spine are numbers the caller gives; the capacities bound what can be given back.
+    The capacities bound what can be given back.
     """
 
     id: NodeId
@@ -79,8 +79,6 @@ class FleetNode:
     memory_bytes: int
     gpus: tuple[int, ...] = ()
     model: int = 0
-    rack: int = 0
-    spine: int = 0
     takes_work: bool = True
     cpu_capacity: int = LARGEST_OF_ONE
     memory_capacity: int = LARGEST_OF_ONE
@@ -92,8 +90,6 @@ class FleetNode:
         between("memory_bytes", self.memory_bytes, -LARGEST_OF_ONE, LARGEST_OF_ONE)
         between("gpus", len(self.gpus), 0, MOST_GPUS)
         between("model", self.model, 0, MOST_MODELS - 1)
-        between("rack", self.rack, 0, 2**20)
-        between("spine", self.spine, 0, 2**20)
         for left in self.gpus:
             between("gpus", left, 0, WHOLE)
 

@@ -1,4 +1,4 @@
-"""The fleet: what nodes have left, where a demand is best placed, and hypotheticals undone."""
+"""The fleet: what nodes have left, and where a demand is best placed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from domain.errors import Conflict, Invalid
-from domain.scheduling.fleet import gangs, kernels, layout
+from domain.scheduling.fleet import counts, kernels, layout
 from domain.scheduling.fleet.cells import Cells, ListCells
 from domain.scheduling.fleet.demand import LARGEST_COUNT, Demand, FleetNode, Score
 from domain.scheduling.fleet.layout import Ints
-from domain.scheduling.fleet.rows import devices_of, node_row, racks_of
-from domain.values.ids import NodeId
+from domain.scheduling.fleet.rows import devices_of, flat_typical, node_row
 
 SMALL = 64
 """Fleets of fewer nodes are served by plain Python; numba is then never imported."""
@@ -63,7 +62,7 @@ class Fleet:
         self.score = score
         large = len(ordered) >= SMALL if compiled is None else compiled
         self.compiled = large
-        self.cells, self._kernels, self._gangs = _engine(large)
+        self.cells, self._kernels, self._counts = _engine(large)
         self._most_trees = trees
         self._interned: dict[Demand, int] = {}
         self._demands: list[tuple[Demand, Ints]] = []
@@ -73,15 +72,8 @@ class Fleet:
         self.set_typical(typical)
 
     def _build(self, ordered: list[FleetNode]) -> None:
-        cells, racks = self.cells, racks_of(ordered)
-        rows = [node_row(node, racks.number[node.rack]) for node in ordered]
-        self.nodes = cells.of([value for row in rows for value in row])
-        self._starts, self._members = cells.of(racks.starts), cells.of(racks.members)
-        self._spine_starts, self._racks = cells.of(racks.spine_starts), cells.of(racks.all)
-        self._rack_number = racks.number
-        self._buckets = cells.filled(len(racks.all) * layout.BUCKETS, 0)
-        for at in range(0, len(self.nodes), layout.STRIDE):
-            kernels.count_in(self.nodes, self._buckets, at, 1)
+        cells = self.cells
+        self.nodes = cells.of([value for node in ordered for value in node_row(node)])
         size = 1
         while size < len(ordered):
             size *= 2
@@ -90,23 +82,14 @@ class Fleet:
         self._head = 0
         self._memo = cells.filled(layout.MEMO, 0)
         self._room = cells.filled(len(ordered), 0)
-        self._sums = cells.filled(len(racks.all), 0)
         self._all = cells.filled(len(ordered), 1)
-        self._live.clear()
-        self._undo: list[tuple[int, Ints]] = []
-        self._marks = 0
 
     def copy(self) -> Fleet:
-        """A fleet like this one that changes by itself; tables of allowed nodes stay shared.
-
-        Conflict while a mark is open.
-        """
-        if self._marks:
-            raise Conflict("mark_open", "a fleet is not copied under a mark")
+        """A fleet like this one that changes by itself; tables of allowed nodes stay shared."""
         other = copy(self)
         for tree in self._live.values():
             tree.shared = True
-        for name in ("nodes", "_buckets", "_log", "_stamps", "_live", "_undo"):
+        for name in ("nodes", "_log", "_stamps", "_live"):
             setattr(other, name, getattr(self, name).copy())
         return other
 
@@ -126,9 +109,8 @@ class Fleet:
         if total > LARGEST_COUNT:
             text = f"typical: counts must add up to at most {LARGEST_COUNT}"
             raise Invalid("out_of_range", text, field="typical")
-        alike = sorted(typical, key=lambda each: each[0].row[2:])
-        flat = [value for demand, count in alike for value in (*demand.row[:5], count)]
-        self._typical, self._quantum = self.cells.of(flat), QUANTUM * max(1, total)
+        self._typical = self.cells.of(flat_typical(typical))
+        self._quantum = QUANTUM * max(1, total)
         self._live.clear()
         for at in range(0, len(self.nodes), layout.STRIDE):
             self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN
@@ -147,13 +129,13 @@ class Fleet:
         return key in self._allowed
 
     def set_model(self, index: int, model: int) -> None:
-        """The node's GPUs are of this model. Not under a mark."""
+        """The node's GPUs are of this model."""
         self.nodes[index * layout.STRIDE + layout.MODEL] = model
         self.nodes[index * layout.STRIDE + layout.FRAGMENTS] = layout.UNKNOWN
         self._changed(index)
 
     def allow_node(self, key: str, index: int, allowed: bool) -> None:
-        """Change one node of a key's table. Rollback leaves it as it is."""
+        """Change one node of a key's table, in copies as well: make new ones afterwards."""
         self._allowed_by(key)[index] = int(allowed)
         self._changed(index)
 
@@ -177,38 +159,6 @@ class Fleet:
         )  # fmt: skip
         return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
 
-    def choose_gang(self, demand: int, count: int) -> list[Chosen] | None:
-        """Seats for a whole gang or None: in the tightest rack, else spine, else anywhere."""
-        if count < 1:
-            raise Invalid("out_of_range", "count: must be 1 or more", field="count")
-        if count == 1:
-            one = self.choose(demand)
-            return None if one is None else [one]
-        wanted, row = self._demands[demand]
-        out = self.cells.filled(2 * count, 0)
-        found = 0
-        if self.ids:
-            found = self._gangs.gang(
-                self.nodes, self._allowed_by(wanted.key), self._buckets, self._starts,
-                self._members, self._spine_starts, row, count, self._room, self._sums,
-                self._racks, out,
-            )  # fmt: skip
-        seats: list[Chosen] = []
-        for place in range(0, 2 * found, 2):
-            seats += self._seats(int(out[place]), int(out[place + 1]), row)
-        return seats or None
-
-    def _seats(self, node: int, count: int, row: Ints) -> list[Chosen]:
-        """Devices for so many seats on a node, which is left as it is."""
-        at = node * layout.STRIDE
-        left = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
-        demand, seats = [int(value) for value in row], []
-        for _ in range(count):
-            mask = kernels.pick(left, 0, demand, loose=False)
-            kernels.shift(left, 0, demand, mask, -1)
-            seats.append(Chosen(node, devices_of(mask)))
-        return seats
-
     def counts(self, demand: int, most: int) -> tuple[Ints, int]:
         """How many seats each node takes, by index, at most `most`, and their sum.
 
@@ -216,7 +166,7 @@ class Fleet:
         """
         wanted, row = self._demands[demand]
         allowed = self._allowed_by(wanted.key)
-        total = self._gangs.count_each(self.nodes, allowed, row, most, self._room)
+        total = self._counts.count_each(self.nodes, allowed, row, most, self._room)
         return self._room, int(total)
 
     def shortages(self, demand: int) -> tuple[list[int], list[int]]:
@@ -225,13 +175,13 @@ class Fleet:
         wanted, row = self._demands[demand]
         counts, away = self.cells.filled(6, 0), self.cells.filled(len(self.ids), 0)
         allowed = self._allowed_by(wanted.key)
-        left_out = self._gangs.shortages(self.nodes, allowed, row, counts, away)
+        left_out = self._counts.shortages(self.nodes, allowed, row, counts, away)
         return [int(count) for count in counts], [int(i) for i in away[: int(left_out)]]
 
     def sums(self, counts: Ints, groups: Ints, size: int) -> list[int]:
         """The counts summed by each node's group; -1 is none of the `size` groups."""
         found = self.cells.filled(size, 0)
-        self._gangs.sum_groups(counts, groups, found)
+        self._counts.sum_groups(counts, groups, found)
         return [int(value) for value in found]
 
     def seat(self, demand: int, members: Ints, count: int) -> list[Chosen]:
@@ -251,9 +201,9 @@ class Fleet:
 
     def put(self, index: int, left: Sequence[int]) -> None:
         """What a node has left is now this: CPU, memory, storage, network, 1 if it takes work,
-        then thousandths of each device. Not under a mark."""
+        then thousandths of each device."""
         self._kernels.put(
-            self.nodes, self._buckets, self._log, self._stamps, self._head, index,
+            self.nodes, self._log, self._stamps, self._head, index,
             self.cells.of(left),
         )  # fmt: skip
         self._head += 1
@@ -274,94 +224,13 @@ class Fleet:
         mask = 0
         for device in devices:
             mask |= 1 << device
-        at = index * layout.STRIDE
-        before = self.nodes[at : at + layout.STRIDE].copy() if self._marks else None
         if not self._kernels.take(
-            self.nodes, self._buckets, self._log, self._stamps, self._head, index,
+            self.nodes, self._log, self._stamps, self._head, index,
             self._demands[demand][1], mask, sign,
         ):  # fmt: skip
             way = "has not what the seat needs" if sign < 0 else "does not hold the seat"
             raise Conflict("does_not_fit", f"node {self.ids[index]} {way}")
         self._head += 1
-        if before is not None:
-            self._undo.append((index, before))
-
-    def set_node(self, node: FleetNode) -> None:
-        """What a node has left is now this: it joined, was lost, cordoned, resized or recounted.
-
-        A new id or rack gives nodes new indexes: look them up again, and set tables anew.
-        Conflict while a mark is open.
-        """
-        index = self.index.get(node.id)
-        if index is not None and node.rack in self._rack_number:
-            rack = self._rack_number[node.rack]
-            if rack == self.nodes[index * layout.STRIDE + layout.RACK]:
-                self._write(index, self.cells.of(node_row(node, rack)))
-                return
-        if self._marks:
-            raise Conflict("mark_open", f"node {node.id} cannot join under a mark")
-        nodes = {known.id: known for known in self._as_nodes()} | {node.id: node}
-        ordered = sorted(nodes.values(), key=lambda each: each.place)
-        self.ids = [each.id for each in ordered]
-        self.index = {node_id: at for at, node_id in enumerate(self.ids)}
-        self._allowed.clear()
-        self._build(ordered)
-
-    def mark(self) -> int:
-        """From here on changes can be undone, until `rollback` or `keep` of this mark."""
-        self._marks += 1
-        return len(self._undo)
-
-    def rollback(self, mark: int) -> None:
-        """Undo every change since the mark, the last first."""
-        self._marks -= 1
-        while len(self._undo) > mark:
-            index, row = self._undo.pop()
-            self._write(index, row, undoing=True)
-
-    def keep(self, mark: int) -> None:
-        """Close a mark and leave what changed; an outer mark can still undo it."""
-        self._marks -= 1
-        if not self._marks:
-            del self._undo[mark:]
-
-    def left(self, index: int) -> FleetNode:
-        """What a node has left now."""
-        return self._as_nodes(index)[0]
-
-    def _as_nodes(self, only: int | None = None) -> list[FleetNode]:
-        numbers = {dense: rack for rack, dense in self._rack_number.items()}
-        found = []
-        for index in range(len(self.ids)) if only is None else (only,):
-            at = index * layout.STRIDE
-            row = [int(value) for value in self.nodes[at : at + layout.STRIDE]]
-            found.append(
-                FleetNode(
-                    NodeId(self.ids[index]),
-                    row[layout.CPU],
-                    row[layout.MEMORY],
-                    tuple(row[layout.GPU : layout.GPU + row[layout.DEVICES]]),
-                    row[layout.MODEL],
-                    numbers[row[layout.RACK]],
-                    row[layout.SPINE],
-                    bool(row[layout.TAKES]),
-                    row[layout.CPU_CAPACITY],
-                    row[layout.MEMORY_CAPACITY],
-                    row[layout.STORAGE],
-                    row[layout.NETWORK],
-                )
-            )
-        return found
-
-    def _write(self, index: int, row: Ints, undoing: bool = False) -> None:
-        at = index * layout.STRIDE
-        if self._marks and not undoing:
-            self._undo.append((index, self.nodes[at : at + layout.STRIDE].copy()))
-        kernels.count_in(self.nodes, self._buckets, at, -1)
-        self.nodes[at : at + layout.STRIDE] = row
-        self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN  # typical demands may have changed
-        kernels.count_in(self.nodes, self._buckets, at, 1)
-        self._changed(index)
 
     def _changed(self, index: int) -> None:
         kernels.note(self._log, self._stamps, self._head, index)
@@ -390,7 +259,7 @@ class Fleet:
 def _engine(compiled: bool) -> tuple[Cells, ModuleType, ModuleType]:
     """Where integers are kept and the loops over them; numba is imported only here."""
     if not compiled:
-        return ListCells(), kernels, gangs
+        return ListCells(), kernels, counts
     from domain.scheduling.fleet import compiled as fast
     from domain.scheduling.fleet.cells import ArrayCells
 

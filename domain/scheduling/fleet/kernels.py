@@ -7,7 +7,6 @@ Lists and int64 arrays serve alike.
 from __future__ import annotations
 
 from domain.scheduling.fleet.layout import (
-    BUCKETS,
     COUNT,
     CPU,
     CPU_CAPACITY,
@@ -23,7 +22,6 @@ from domain.scheduling.fleet.layout import (
     MODEL,
     NETWORK,
     NONE,
-    RACK,
     SHIFT,
     STORAGE,
     STRIDE,
@@ -293,30 +291,21 @@ def note(log: Ints, stamps: Ints, head: int, i: int) -> None:
     stamps[i] = head
 
 
-def count_in(nodes: Ints, buckets: Ints, at: int, by: int) -> None:
-    """Count a node that takes work in its rack's bucket, or out of it."""
-    if nodes[at + TAKES]:
-        buckets[nodes[at + RACK] * BUCKETS + nodes[at + FREE]] += by
-
-
 def put(
-    nodes: Ints, buckets: Ints, log: Ints, stamps: Ints, head: int, i: int, left: Ints
+    nodes: Ints, log: Ints, stamps: Ints, head: int, i: int, left: Ints
 ) -> None:  # fmt: skip
     """What node `i` has left is now this: CPU, memory, storage, network, takes, each device."""
     at = i * STRIDE
-    count_in(nodes, buckets, at, -1)
     nodes[at + CPU], nodes[at + MEMORY] = left[0], left[1]
     nodes[at + STORAGE], nodes[at + NETWORK], nodes[at + TAKES] = left[2], left[3], left[4]
     for d in range(nodes[at + DEVICES]):
         nodes[at + GPU + d] = left[5 + d]
     settle(nodes, at)
-    count_in(nodes, buckets, at, 1)
     note(log, stamps, head, i)
 
 
 def take(
-    nodes: Ints, buckets: Ints, log: Ints, stamps: Ints, head: int, i: int, demand: Ints,
-    mask: int, sign: int,
+    nodes: Ints, log: Ints, stamps: Ints, head: int, i: int, demand: Ints, mask: int, sign: int,
 ) -> bool:  # fmt: skip
     """Take (-1) or give back (1) a seat; False, and nothing done, if the node does not allow it."""
     at = i * STRIDE
@@ -335,8 +324,6 @@ def take(
                 return False
     if held != demand[2]:
         return False
-    count_in(nodes, buckets, at, -1)
     shift(nodes, at, demand, mask, sign)
-    count_in(nodes, buckets, at, 1)
     note(log, stamps, head, i)
     return True

@@ -14,9 +14,8 @@ Ints: TypeAlias = Any  # list[int], or an int64 array where the loops are compil
 
 STRIDE = 32
 WHOLE = 1000  # thousandths of one GPU
-CPU, MEMORY, TAKES, MODEL, RACK, SPINE, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
+CPU, MEMORY, STORAGE, NETWORK, TAKES, MODEL, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
 CPU_CAPACITY, MEMORY_CAPACITY = 10, 11
-STORAGE, NETWORK = 12, 13
 GPU = 16  # then one integer a device: thousandths left
 TYPE = 6
 COUNT = 5
@@ -25,5 +24,4 @@ NONE = -1
 MIDDLE = 1 << 40  # lifts fragmentation scores above NONE
 SHIFT = 40
 MOST_SEATS = 1 << 20
-BUCKETS = 17  # nodes of a rack by whole GPUs free, 0 to 16
 MEMO = 4096

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TypeVar
 
 from domain.scheduling.fleet.demand import WHOLE, Demand, FleetNode, Score
 from domain.scheduling.fleet.fleet import QUANTUM
@@ -20,6 +19,8 @@ class Left:
     cpu: int
     memory: int
     gpus: list[int]
+    storage: int
+    network: int
 
     def devices(self, demand: Demand) -> list[int]:
         return [d for d, left in enumerate(self.gpus) if left >= demand.gpu_milli]
@@ -29,6 +30,8 @@ class Left:
             return False
         if self.memory < demand.memory_bytes:
             return False
+        if self.storage < demand.storage_bytes or self.network < demand.network_mbps:
+            return False
         if not demand.gpus:
             return True
         return bool(demand.models >> self.node.model & 1) and (
@@ -37,8 +40,14 @@ class Left:
 
     def without(self, demand: Demand, devices: tuple[int, ...], sign: int = -1) -> Left:
         gpus = [left + sign * demand.gpu_milli * (d in devices) for d, left in enumerate(self.gpus)]
-        cpu = self.cpu + sign * demand.cpu_milli
-        return Left(self.node, cpu, self.memory + sign * demand.memory_bytes, gpus)
+        return Left(
+            self.node,
+            self.cpu + sign * demand.cpu_milli,
+            self.memory + sign * demand.memory_bytes,
+            gpus,
+            self.storage + sign * demand.storage_bytes,
+            self.network + sign * demand.network_mbps,
+        )
 
     def pick(self, demand: Demand, loose: bool) -> tuple[int, ...]:
         loose = loose or demand.gpus > 1
@@ -67,7 +76,9 @@ class Reference:
         self.marks: list[dict[str, Left]] = []
 
     def set_node(self, node: FleetNode) -> None:
-        self.left[node.id] = Left(node, node.cpu_milli, node.memory_bytes, list(node.gpus))
+        cpu, memory, gpus = node.cpu_milli, node.memory_bytes, list(node.gpus)
+        left = Left(node, cpu, memory, gpus, node.storage_bytes, node.network_mbps)
+        self.left[node.id] = left
 
     def fragments(self, left: Left) -> int:
         total = 0
@@ -123,64 +134,19 @@ class Reference:
     def rollback(self) -> None:
         self.left = self.marks.pop()
 
-    def gang(self, demand: Demand, count: int) -> list[Seat] | None:
-        if count == 1:
-            one = self.choose(demand)
-            return None if one is None else [one]
-        seats = {name: self.left[name].seats(demand) for name in self.able(demand)}
-        if sum(seats.values()) < count:
-            return None
-        racks: dict[tuple[int, int], dict[str, int]] = {}
-        spine: dict[int, int] = {}
-        for name, left in self.left.items():
-            spine.setdefault(left.node.rack, left.node.spine)
-            rack = (spine[left.node.rack], left.node.rack)
-            racks.setdefault(rack, {})[name] = seats.get(name, 0)
-        racks = dict(sorted(racks.items()))
-        within = {rack: sum(each.values()) for rack, each in racks.items()}
-        bound = {rack: self._bound(racks[rack], demand, within[rack]) for rack in racks}
-        whole = [rack for rack in racks if within[rack] >= count]
-        if whole:
-            return self._seat(racks[min(whole, key=lambda rack: bound[rack])], count, demand)
-        spines: dict[int, int] = {}
-        for (number, _), total in within.items():
-            spines[number] = spines.get(number, 0) + total
-        fit = [number for number, total in spines.items() if total >= count]
-        if fit:
-            best = min(fit, key=lambda number: spines[number])
-            within = {rack: total for rack, total in within.items() if rack[0] == best}
-        found: list[Seat] = []
-        for rack, here in _shares(within, count):
-            found += self._seat(racks[rack], here, demand)
+    def seat(self, demand: Demand, names: list[str], count: int) -> list[Seat]:
+        """Seats one after the other on these nodes, each on the best one then."""
+        before, found = dict(self.left), list[Seat]()
+        while len(found) < count:
+            rated = [
+                (self.rate(self.left[name], demand), name)
+                for name in names
+                if self.left[name].fits(demand)
+            ]
+            if not rated:
+                break
+            (_, devices), name = max(rated, key=lambda each: each[0][0])
+            found.append((name, devices))
+            self.move(found[-1], demand, -1)
+        self.left = before
         return found
-
-    def _bound(self, names: dict[str, int], demand: Demand, exact: int) -> int:
-        if not demand.gpus or demand.gpu_milli < WHOLE:
-            return exact
-        lefts = [self.left[name] for name in names if self.left[name].node.takes_work]
-        return sum(left.gpus.count(WHOLE) // demand.gpus for left in lefts)
-
-    def _seat(self, names: dict[str, int], count: int, demand: Demand) -> list[Seat]:
-        found: list[Seat] = []
-        for name, here in _shares(names, count):
-            left = self.left[name]
-            for _ in range(here):
-                devices = left.pick(demand, False)
-                found.append((name, devices))
-                left = left.without(demand, devices)
-        return found
-
-
-T = TypeVar("T")
-
-
-def _shares(room: dict[T, int], count: int) -> list[tuple[T, int]]:
-    """The tightest that takes all that is wanted, else the roomiest, until all is seated."""
-    room, found = dict(room), []
-    while count:
-        enough = [key for key, value in room.items() if value >= count]
-        key = min(enough, key=room.__getitem__) if enough else max(room, key=room.__getitem__)
-        found.append((key, min(count, room[key])))
-        count -= found[-1][1]
-        room[key] = 0
-    return found
