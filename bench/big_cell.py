@@ -104,8 +104,11 @@ class BigCell:
         self.submit([spec] * count)
 
     def queue(self, kinds: Sequence[JobSpec], draw: random.Random, count: int) -> None:
-        """Submit until so many wait."""
-        self.submit(draw.choices(kinds, k=max(0, count - len(self.snapshot.lines))))
+        """Submit, or cancel the newest, until so many wait."""
+        waiting = list(self.snapshot.lines.of_job)
+        for name in waiting[count:]:
+            self._record(f"job/{name}", jobs.cancel(self.snapshot.jobs[name], self.now))
+        self.submit(draw.choices(kinds, k=max(0, count - len(waiting))))
 
     def submit(self, specs: Iterable[JobSpec]) -> None:
         """Each spec as a job."""

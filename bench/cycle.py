@@ -49,8 +49,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     figures = {}
     for name, queued in (("short", short), ("long", options.queued)):
         cell.queue(kinds, draw, queued)
-        queued = len(cell.snapshot.lines)  # filling may have left more than the short queue
-        print(f"{queued} queued", file=sys.stderr)
+        print(f"{len(cell.snapshot.lines)} queued", file=sys.stderr)
         figures[name] = _steady(cell, draw)
         base = figures["short"]
         for key, value in figures[name].items():

@@ -121,7 +121,7 @@ def test_cycles_are_measured_with_a_short_and_a_long_queue() -> None:
     done = bench("cycle", "--json", *sizes)
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
-    assert rows["cycle.long.wall"]["size"] >= 2000
+    assert (rows["cycle.short.wall"]["size"], rows["cycle.long.wall"]["size"]) == (20, 2000)
     assert {
         "cycle.short.wall",
         "cycle.memory",
