@@ -27,7 +27,7 @@ LIBS = CACHE / f"libs-{KAFKA}"
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM = f"""<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>tests</groupId><artifactId>kafka</artifactId><version>1</version>
   <dependencies>
