@@ -36,49 +36,59 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[Row]:
-    """Medians of wall clock and of this process's time, and the memory with the long queue."""
-    draw = random.Random(options.seed)
-    cell = BigCell(options.nodes)
-    kinds = shapes(draw, options.shapes, estimates=options.estimates)
-    began = time.perf_counter()
-    live = cell.fill(kinds, draw, options.live)
-    filled = time.perf_counter() - began
-    print(f"{live} allocations on {options.nodes} nodes in {filled:.1f} s", file=sys.stderr)
-    rows = [Row("cycle.filled", live / filled, "starts/s", live, 1, "cycle.filled")]
-    short = max(1, options.queued // FEW)
-    figures = {}
-    for name, queued in (("short", short), ("long", options.queued)):
-        cell.queue(kinds, draw, queued)
-        print(f"{len(cell.snapshot.lines)} queued", file=sys.stderr)
-        figures[name] = _steady(cell, draw)
-        base = figures["short"]
-        for key, value in figures[name].items():
-            row = Row(f"cycle.{name}.{key}", value, "ms", queued, value / base[key], "cycle.short")
-            rows.append(row)
+    """Medians of wall clock and of this process's time, and the memory with the long queue.
+
+    Two cells alike but for the length of their queues are measured in turns: what else the
+    machine does meets both.
+    """
+    sizes = {"short": max(1, options.queued // FEW), "long": options.queued}
+    cells, rows = {}, []
+    for name, queued in sizes.items():
+        cells[name], filled = _filled(options, queued)
+        live = cells[name].running
+        row = f"cycle.{name}.filled"
+        rows.append(Row(row, filled, "starts/s", live, 1, row))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    rows.append(Row("cycle.memory", memory, "MiB", options.queued, 1, "cycle.memory"))
+    rows.append(Row("cycle.memory", memory, "MiB", sum(sizes.values()), 1, "cycle.memory"))
+    draw = random.Random(options.seed)
+    rounds = [{name: _cycle(cell, draw) for name, cell in cells.items()} for _ in range(ROUNDS)]
+    for place, clock in enumerate(("wall", "cpu")):
+        medians = {name: median(each[name][place] for each in rounds) for name in sizes}
+        for name, value in medians.items():
+            ratio = value / medians["short"]
+            row = Row(f"cycle.{name}.{clock}", value, "ms", sizes[name], ratio, "cycle.short")
+            rows.append(row)
+    started = sum(each[name][2] for each in rounds for name in sizes)
+    if not started:
+        raise SystemExit("nothing was started: nothing was measured")
+    print(f"{started / ROUNDS / len(sizes):.0f} starts a cycle", file=sys.stderr)
     return rows + _reclaim(min(options.reclaim, options.nodes))
 
 
-def _steady(cell: BigCell, draw: random.Random) -> dict[str, float]:
-    """Milliseconds of cycles after some jobs ended, once everybody knows why it waits."""
+def _filled(options: argparse.Namespace, queued: int) -> tuple[BigCell, float]:
+    """A full cell with so many waiting who all know why, and how many were started a second."""
+    draw, cell = random.Random(options.seed), BigCell(options.nodes)
+    kinds = shapes(draw, options.shapes, estimates=options.estimates)
+    began = time.perf_counter()
+    live = cell.fill(kinds, draw, options.live)
+    filled = live / (time.perf_counter() - began)
+    cell.queue(kinds, draw, queued)
     while (made := cell.cycle()).waits or made.placements:
         pass
-    wall, busy, started = [], [], 0
-    for _ in range(ROUNDS):
-        cell.end(draw, LEAVE)
-        gc.collect()
-        gc.freeze()
-        begin, cpu = time.perf_counter(), time.process_time()
-        made = cell.plan()
-        wall.append(time.perf_counter() - begin)
-        busy.append(time.process_time() - cpu)
-        cell.carry_out(made)
-        started += len(made.placements)
-    if not started:
-        raise SystemExit("nothing was started: nothing was measured")
-    print(f"{started / ROUNDS:.0f} starts a cycle", file=sys.stderr)
-    return {"wall": median(wall) * 1000, "cpu": median(busy) * 1000}
+    print(f"{live} allocations, {len(cell.snapshot.lines)} queued", file=sys.stderr)
+    return cell, filled
+
+
+def _cycle(cell: BigCell, draw: random.Random) -> tuple[float, float, int]:
+    """Milliseconds of a cycle after some jobs ended, by both clocks, and how many it started."""
+    cell.end(draw, LEAVE)
+    gc.collect()
+    gc.freeze()
+    begin, cpu = time.perf_counter(), time.process_time()
+    made = cell.plan()
+    took = (time.perf_counter() - begin) * 1000, (time.process_time() - cpu) * 1000
+    cell.carry_out(made)
+    return (*took, len(made.placements))
 
 
 def _reclaim(nodes: int) -> list[Row]:
