@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> list[Row]:
     for name, queued in sizes.items():
         cells[name], filled = _filled(options, queued)
         live = cells[name].running
-        row = f"cycle.{name}.filled"
-        rows.append(Row(row, filled, "starts/s", live, 1, row))
+        rate = f"cycle.{name}.filled"
+        rows.append(Row(rate, filled, "starts/s", live, 1, rate))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rows.append(Row("cycle.memory", memory, "MiB", sum(sizes.values()), 1, "cycle.memory"))
     draw = random.Random(options.seed)
