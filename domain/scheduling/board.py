@@ -9,13 +9,14 @@ from domain.allocation.seat import Seat
 from domain.job.where import Scope
 from domain.node.events import Registered
 from domain.scheduling.demand import Demand
-from domain.scheduling.fleet.demand import ANY_MODEL, MOST_GPUS, FleetNode
+from domain.scheduling.fleet.demand import ANY_MODEL, MOST_GPUS, WHOLE, FleetNode
+from domain.scheduling.fleet.demand import Demand as Wanted
 from domain.scheduling.fleet.fleet import Chosen, Fleet
 from domain.scheduling.fleet.layout import Ints
 from domain.scheduling.ground import CONSTRAINTS, Ground
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.reason import Constraint
-from domain.scheduling.score import POLICIES, Scoring, typical_wanted, wanted
+from domain.scheduling.score import POLICIES, Scoring, typical_wanted
 from domain.scheduling.space import Space
 from domain.values.ids import NodeId
 
@@ -66,7 +67,8 @@ class Board:
     def offer(self, offer: Registered) -> None:
         """The node offers something else that is `Ground.alike`."""
         for key, allowed in self.ground.changed(offer):
-            self._fleet.allow_node(key, self.ground.index[offer.node], allowed)
+            if self._fleet.allows(key):  # else no seat of it was asked for yet
+                self._fleet.allow_node(key, self.ground.index[offer.node], allowed)
 
     def set_scoring(self, scoring: Scoring) -> None:
         """How nodes are scored from now on."""
@@ -77,7 +79,7 @@ class Board:
 
     def covers(self, demand: Demand) -> bool:
         """Whether it can answer for the demand."""
-        if not demand.simple:
+        if not demand.simple or demand.per_seat.gpus > MOST_GPUS:
             return False
         verdicts = self.ground.table(demand).verdicts
         return all(verdicts[number] for number in self.ground.odd)
@@ -182,7 +184,17 @@ class Board:
             if not self._fleet.allows(table.key):
                 self._fleet.allow(table.key, [not verdict for verdict in table.verdicts])
             mask = self._mask((model,) if model else ())
-            seat = wanted(demand.per_seat, mask, table.key)
+            want = demand.per_seat
+            seat = Wanted(
+                want.cpu_milli,
+                want.memory_bytes,
+                want.gpus,
+                want.milli_each or WHOLE,
+                mask,
+                table.key,
+                want.storage_bytes,
+                want.network_mbps,
+            )
             number = self._wanted[demand, model] = self._fleet.intern(seat)
         return number
 

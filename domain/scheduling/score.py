@@ -11,7 +11,7 @@ from domain.scheduling import instances
 from domain.scheduling.arrivals import Arrival
 from domain.scheduling.demand import Demand
 from domain.scheduling.fleet import kernels, layout
-from domain.scheduling.fleet.demand import WHOLE, place_of
+from domain.scheduling.fleet.demand import MOST_GPUS, WHOLE, place_of
 from domain.scheduling.fleet.demand import Demand as Wanted
 from domain.scheduling.fleet.demand import Score as Policy
 from domain.scheduling.fleet.fleet import QUANTUM
@@ -59,43 +59,39 @@ def rate(
     kernels.settle(row, 0)
     want, (flat, total) = demand.per_seat, _typical_row(scoring.typical, model)
     score, mask = kernels.rate(
-        row, 0, wanted(want, 1).row, flat, QUANTUM * total, int(POLICIES[scoring.score])
+        row, 0, _seat_row(want), flat, QUANTUM * total, int(POLICIES[scoring.score])
     )
     if want.gpu_milli < 1000:
         return score, tuple(devices[number] for number in devices_of(mask))
     return score, space.choose(want, model)
 
 
-@lru_cache(maxsize=4096)
-def wanted(want: Resources, mask: int, key: str = "") -> Wanted:
-    """One seat as fleets know it: on models by their bit mask, on nodes that `key` allows."""
-    return Wanted(
-        want.cpu_milli,
-        want.memory_bytes,
-        want.gpus,
-        want.milli_each or WHOLE,
-        mask,
-        key,
-        want.storage_bytes,
-        want.network_mbps,
-    )
-
-
 def typical_wanted(
     typical: Typical, mask: Callable[[tuple[str, ...]], int]
 ) -> list[tuple[Wanted, int]]:
-    """What is asked for as a rule as fleets know it; `mask` is the bit mask of GPU types."""
+    """What is asked for as a rule as fleets know it; `mask` is the bit mask of GPU types.
+
+    Without seats that no row holds: whichever node is taken, they could use as much less after.
+    """
     return [
         (Wanted(a.cpu_milli, 0, a.gpus, a.milli_each or WHOLE, mask(a.gpu_types)), count)
         for a, count in typical
+        if a.gpus <= MOST_GPUS
     ]
+
+
+def _seat_row(want: Resources) -> tuple[int, ...]:
+    """One seat as the kernels read it, of however many GPUs, on model 0."""
+    each = want.milli_each or WHOLE
+    rest = (want.storage_bytes, want.network_mbps)
+    return (want.cpu_milli, want.memory_bytes, want.gpus, each, 1, *rest)
 
 
 @lru_cache(maxsize=64)
 def _typical_row(typical: Typical, model: str) -> tuple[Sequence[int], int]:
     """What is asked for as a rule on nodes of this model, which is model 0, and its count."""
     found = typical_wanted(typical, lambda types: int(not types or model in types))
-    return flat_typical(found), max(1, sum(count for _, count in typical))
+    return flat_typical(found), max(1, sum(count for _, count in found))
 
 
 @lru_cache(maxsize=1 << 16)
