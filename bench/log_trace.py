@@ -148,15 +148,14 @@ def histories(log: Sequence[Recorded]) -> tuple[dict[str, History], int]:
 
     The submissions, cancellations and nodes of the record, and how long jobs ran, are those of
     the rehearsal too (`domain/scheduling/rehearse.py` has what it assumes), up to the record's
-    end. Its amounts are of GPUs if any node had some, else of CPUs. SystemExit for a log without
+    end. Its amounts are of GPUs if any job asked for some, else of CPUs. SystemExit for a log without
     a job that was queued or a node, or that cannot be folded.
     """
-    offers = [r.event.capacity for r in log if isinstance(r.event, Registered)]
-    if not offers:
+    if not any(isinstance(r.event, Registered) for r in log):
         raise SystemExit("the log has no node: nothing can have run")
     if not any(isinstance(r.event, e.Queued) for r in log):
         raise SystemExit("the log has no job that was queued")
-    gpus = any(offer.gpu_milli for offer in offers)
+    gpus = any(r.event.spec.resources.gpu_milli for r in log if isinstance(r.event, e.Submitted))
     at, until = log[0].recorded_at, max(recorded.recorded_at for recorded in log)
     recorded_as, snapshot = Watch(gpus=gpus), Snapshot()
     for recorded in log:
