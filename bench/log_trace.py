@@ -148,7 +148,7 @@ def histories(log: Sequence[Recorded]) -> tuple[dict[str, History], int]:
 
     The submissions, cancellations and nodes of the record, and how long jobs ran, are those of
     the rehearsal too (`domain/scheduling/rehearse.py` has what it assumes), up to the record's
-    end. Its amounts are of GPUs if any job asked for some, else of CPUs. SystemExit for a log without
+    end. Amounts are of GPUs if any job asked for some, else of CPUs. SystemExit for a log without
     a job that was queued or a node, or that cannot be folded.
     """
     if not any(isinstance(r.event, Registered) for r in log):
