@@ -82,7 +82,7 @@ class _Run:
     def __init__(self, trace: Trace, policy: str, seed: int) -> None:
         self.trace, self.seed = trace, seed
         self.typical = trace.typical()
-        self.fleet = Fleet(trace.nodes, typical=self.typical)
+        self.fleet = Fleet(trace.named(seed), typical=self.typical)
         self.choose: Choose = lambda demand: self.fleet.choose(self.fleet.intern(demand))
         if policy in PUBLISHED:
             self.choose = _Published(self.fleet, self.typical, PUBLISHED[policy], seed)
@@ -113,11 +113,7 @@ class _Run:
 
 
 class _Published:
-    """A published score, choosing over the fleet's rows in an order drawn by the seed.
-
-    As published: of equal nodes the first by name is taken, but before a run the names of the
-    nodes get random numbers in front (`syncClusterResourceList` of the authors' simulator).
-    """
+    """A published score, choosing over the fleet's rows in the order of the nodes' names."""
 
     _compiled: Any = None
 
@@ -129,14 +125,12 @@ class _Published:
         if fleet.compiled:
             _Published._compiled = _Published._compiled or compiled()
             self.best = _Published._compiled
-        self.chance = random.Random(f"nodes {seed}")
-        order = sorted(range(len(fleet.ids)), key=fleet.ids.__getitem__)
-        self.chance.shuffle(order)
-        self.order = fleet.cells.of(order)
+        self.order = fleet.cells.of(sorted(range(len(fleet.ids)), key=fleet.ids.__getitem__))
         self.kinds = fleet.cells.filled(len(fleet.ids), 0)
         flat = [value for demand, count in typical for value in (*demand.row[:5], count)]
         self.typical = fleet.cells.of(flat)
         self.total = sum(count for _, count in typical)
+        self.chance = random.Random(seed)
 
     def __call__(self, demand: Demand) -> Chosen | None:
         row = self.fleet.cells.of(demand.row)

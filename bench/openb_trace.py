@@ -45,6 +45,17 @@ class Trace:
             covered += count
         return found
 
+    def named(self, seed: int) -> list[FleetNode]:
+        """The nodes with drawn numbers in front of their names, as published.
+
+        Of equal nodes the first by name is taken, or by the hash of its name: so which that is
+        differs from run to run (`syncClusterResourceList` of the authors' simulator).
+        """
+        numbers = list(range(len(self.nodes)))
+        random.Random(f"nodes {seed}").shuffle(numbers)
+        ordered = zip(sorted(self.nodes, key=lambda node: node.id), numbers, strict=True)
+        return [replace(node, id=NodeId(f"{number:06}-{node.id}")) for node, number in ordered]
+
     def arrivals(self, seed: int) -> list[Demand]:
         """The list shuffled, then draws from it until 130 % of the capacity would be passed.
 

@@ -14,7 +14,6 @@ from domain.scheduling.fleet import kernels, layout
 from domain.scheduling.fleet.demand import MOST_GPUS, WHOLE, place_of
 from domain.scheduling.fleet.demand import Demand as Wanted
 from domain.scheduling.fleet.demand import Score as Policy
-from domain.scheduling.fleet.fleet import QUANTUM
 from domain.scheduling.fleet.rows import devices_of, flat_typical
 from domain.scheduling.space import Space
 from domain.values.ids import DeviceId
@@ -52,9 +51,7 @@ def rate(
     offered = space.node.offer.devices
     model = model or (offered[0].model if offered else "")
     want, (flat, total) = demand.per_seat, _typical_row(scoring.typical, model)
-    score, mask = kernels.rate(
-        row, 0, _seat_row(want), flat, QUANTUM * total, int(POLICIES[scoring.score])
-    )
+    score, mask = kernels.rate(row, 0, _seat_row(want), flat, total, int(POLICIES[scoring.score]))
     if want.gpu_milli < 1000:
         return score, tuple(devices[number] for number in devices_of(mask))
     return score, space.choose(want, model)

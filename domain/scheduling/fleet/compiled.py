@@ -11,7 +11,7 @@ from numba.extending import register_jitable
 from domain.scheduling.fleet import counts, kernels
 
 for _called in (
-    *("settle", "fragments", "fits", "pick", "shift", "gradient", "rate", "alike", "fill"),
+    *("settle", "fragments", "fits", "pick", "shift", "level", "gradient", "rate", "alike", "fill"),
     "note",
 ):
     register_jitable(getattr(kernels, _called))

@@ -18,8 +18,6 @@ from domain.scheduling.fleet.rows import devices_of, flat_typical, node_row
 
 SMALL = 64
 """Fleets of fewer nodes are served by plain Python; numba is then never imported."""
-QUANTUM = 80
-"""Fragmentation is weighed in steps of so many thousandths of a GPU: coarser ties pack better."""
 TREES = 256
 
 
@@ -110,7 +108,7 @@ class Fleet:
             text = f"typical: counts must add up to at most {LARGEST_COUNT}"
             raise Invalid("out_of_range", text, field="typical")
         self._typical = self.cells.of(flat_typical(typical))
-        self._quantum = QUANTUM * max(1, total)
+        self._weight = max(1, total)
         self._live.clear()
         for at in range(0, len(self.nodes), layout.STRIDE):
             self.nodes[at + layout.FRAGMENTS] = layout.UNKNOWN
@@ -145,7 +143,7 @@ class Fleet:
         tree = self._tree(demand)
         found, mask = self._kernels.choose(
             self.nodes, self._allowed_by(wanted.key), tree.scores, self._log, self._stamps,
-            self._memo, self._head, tree.seen, row, self._typical, self._quantum, int(self.score),
+            self._memo, self._head, tree.seen, row, self._typical, self._weight, int(self.score),
         )  # fmt: skip
         tree.seen = self._head
         return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
@@ -154,7 +152,7 @@ class Fleet:
         """What `choose` answers, by scoring every node: for checks and comparison."""
         wanted, row = self._demands[demand]
         found, mask = self._kernels.scan(
-            self.nodes, self._allowed_by(wanted.key), row, self._typical, self._quantum,
+            self.nodes, self._allowed_by(wanted.key), row, self._typical, self._weight,
             int(self.score),
         )  # fmt: skip
         return None if found < 0 else Chosen(int(found), devices_of(int(mask)))
@@ -193,7 +191,7 @@ class Fleet:
         if size:
             done = self._kernels.seat_gang(
                 self.nodes, members, size, row, count, self._typical,
-                self._quantum, int(self.score), scores, masks, found,
+                self._weight, int(self.score), scores, masks, found,
             )  # fmt: skip
         return [
             Chosen(int(found[2 * n]), devices_of(int(found[2 * n + 1]))) for n in range(int(done))

@@ -6,6 +6,8 @@ Lists and int64 arrays serve alike.
 
 from __future__ import annotations
 
+import math
+
 from domain.scheduling.fleet.layout import (
     COUNT,
     CPU,
@@ -18,7 +20,6 @@ from domain.scheduling.fleet.layout import (
     MEMO,
     MEMORY,
     MEMORY_CAPACITY,
-    MIDDLE,
     MODEL,
     NETWORK,
     NONE,
@@ -30,6 +31,11 @@ from domain.scheduling.fleet.layout import (
     UNKNOWN,
     Ints,
 )
+
+LEVELS = tuple(round(10**6 * math.log(k / (100 - k))) for k in range(1, 100))
+"""From which change on a score is k + 1, in millionths of a GPU: int(100 sigmoid(change in GPUs)),
+the score of "Beware of Fragmentation" (ATC'23), without floats. Coarse, the more so the larger the
+change is: that many nodes are equal, and the first of them is taken, keeps the others whole."""
 
 
 def settle(nodes: Ints, at: int) -> None:
@@ -130,8 +136,23 @@ def shift(nodes: Ints, at: int, demand: Ints, mask: int, sign: int) -> None:
     settle(nodes, at)
 
 
-def gradient(nodes: Ints, at: int, demand: Ints, mask: int, typical: Ints, quantum: int) -> int:
-    """By how many quanta the fragments shrink if the seat is put there, rounded down."""
+def level(change: int, weight: int) -> int:
+    """The score, 0 to 99, of fragments that shrink by so much, summed over `weight` demands."""
+    low, high = 0, 99
+    while low < high:
+        middle = (low + high) // 2
+        if change * 1000 >= LEVELS[middle] * weight:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def gradient(nodes: Ints, at: int, demand: Ints, mask: int, typical: Ints, weight: int) -> int:
+    """How much the fragments shrink if the seat is put there; of equals, where it costs no GPU.
+
+    That is, a node with GPUs in use already, or for a seat without GPUs one with none left.
+    """
     before = nodes[at + FRAGMENTS]
     if before == UNKNOWN:
         before = fragments(nodes, at, typical)
@@ -139,11 +160,13 @@ def gradient(nodes: Ints, at: int, demand: Ints, mask: int, typical: Ints, quant
     after = fragments(nodes, at, typical)
     shift(nodes, at, demand, mask, 1)
     nodes[at + FRAGMENTS] = before
-    return int((before - after) // quantum + MIDDLE)
+    used = nodes[at + FREE] < nodes[at + DEVICES]
+    spare = used if demand[2] > 0 else nodes[at + LEFT] == 0
+    return 2 * level(before - after, weight) + (1 if spare else 0)
 
 
 def rate(
-    nodes: Ints, at: int, demand: Ints, typical: Ints, quantum: int, policy: int
+    nodes: Ints, at: int, demand: Ints, typical: Ints, weight: int, policy: int
 ) -> tuple[int, int]:
     """The score of a node for a demand and the devices to use; NONE where it does not fit."""
     if not fits(nodes, at, demand):
@@ -155,7 +178,7 @@ def rate(
         return (after if policy == 2 else (1 << 60) - after), mask
     if demand[2] != 1 or demand[3] == 1000:
         mask = pick(nodes, at, demand, False)
-        return gradient(nodes, at, demand, mask, typical, quantum), mask
+        return gradient(nodes, at, demand, mask, typical, weight), mask
     best, found = NONE, 0
     for d in range(nodes[at + DEVICES]):
         left = nodes[at + GPU + d]
@@ -163,7 +186,7 @@ def rate(
         for e in range(d):
             same = same or nodes[at + GPU + e] == left
         if not same:
-            score = gradient(nodes, at, demand, 1 << d, typical, quantum)
+            score = gradient(nodes, at, demand, 1 << d, typical, weight)
             if score > best:
                 best, found = score, 1 << d
     return best, found
@@ -182,7 +205,7 @@ def alike(nodes: Ints, at: int, other: int) -> bool:
 
 def fill(
     nodes: Ints, allowed: Ints, tree: Ints, memo: Ints, demand: Ints, typical: Ints,
-    quantum: int, policy: int,
+    weight: int, policy: int,
 ) -> None:  # fmt: skip
     """Score every node; nodes that are alike are scored once. `memo` is MEMO integers."""
     half = len(tree) // 2
@@ -201,7 +224,7 @@ def fill(
         if same >= 0 and alike(nodes, at, same * STRIDE):
             tree[half + i] = tree[half + same]
         else:
-            tree[half + i] = rate(nodes, at, demand, typical, quantum, policy)[0]
+            tree[half + i] = rate(nodes, at, demand, typical, weight, policy)[0]
             memo[slot] = i
     for k in range(half - 1, 0, -1):
         tree[k] = max(tree[2 * k], tree[2 * k + 1])
@@ -209,7 +232,7 @@ def fill(
 
 def choose(
     nodes: Ints, allowed: Ints, tree: Ints, log: Ints, stamps: Ints, memo: Ints, head: int,
-    cursor: int, demand: Ints, typical: Ints, quantum: int, policy: int,
+    cursor: int, demand: Ints, typical: Ints, weight: int, policy: int,
 ) -> tuple[int, int]:  # fmt: skip
     """The first of the best nodes and its devices, or NONE; the tree is repaired first.
 
@@ -218,7 +241,7 @@ def choose(
     """
     half, ring = len(tree) // 2, len(log)
     if cursor < 0 or head - cursor > ring:
-        fill(nodes, allowed, tree, memo, demand, typical, quantum, policy)
+        fill(nodes, allowed, tree, memo, demand, typical, weight, policy)
     else:
         for place in range(cursor, head):
             i = log[place & (ring - 1)]
@@ -226,7 +249,7 @@ def choose(
                 continue  # it changed again later
             score = NONE
             if allowed[i]:
-                score = rate(nodes, i * STRIDE, demand, typical, quantum, policy)[0]
+                score = rate(nodes, i * STRIDE, demand, typical, weight, policy)[0]
             k = half + i
             while k > 0 and tree[k] != score:
                 tree[k] = score
@@ -239,17 +262,17 @@ def choose(
     while k < half:
         k = 2 * k if tree[2 * k] == tree[k] else 2 * k + 1
     found = k - half
-    return found, rate(nodes, found * STRIDE, demand, typical, quantum, policy)[1]
+    return found, rate(nodes, found * STRIDE, demand, typical, weight, policy)[1]
 
 
 def scan(
-    nodes: Ints, allowed: Ints, demand: Ints, typical: Ints, quantum: int, policy: int
+    nodes: Ints, allowed: Ints, demand: Ints, typical: Ints, weight: int, policy: int
 ) -> tuple[int, int]:
     """What `choose` answers, by scoring every node anew."""
     best, found, devices = NONE, NONE, 0
     for i in range(len(allowed)):
         if allowed[i]:
-            score, mask = rate(nodes, i * STRIDE, demand, typical, quantum, policy)
+            score, mask = rate(nodes, i * STRIDE, demand, typical, weight, policy)
             if score > best:
                 best, found, devices = score, i, mask
     return found, devices
@@ -257,7 +280,7 @@ def scan(
 
 def seat_gang(
     nodes: Ints, members: Ints, size: int, demand: Ints, count: int, typical: Ints,
-    quantum: int, policy: int, scores: Ints, masks: Ints, out: Ints,
+    weight: int, policy: int, scores: Ints, masks: Ints, out: Ints,
 ) -> int:  # fmt: skip
     """Seats one after the other on the first `size` members, each on the best node for it then.
 
@@ -265,7 +288,7 @@ def seat_gang(
     `count`; `nodes` are left as they were. Of equal scores the first member is taken.
     """
     for m in range(size):
-        scores[m], masks[m] = rate(nodes, members[m] * STRIDE, demand, typical, quantum, policy)
+        scores[m], masks[m] = rate(nodes, members[m] * STRIDE, demand, typical, weight, policy)
     done = 0
     while done < count:
         best = NONE
@@ -278,7 +301,7 @@ def seat_gang(
         out[2 * done] = members[best]
         out[2 * done + 1] = masks[best]
         shift(nodes, at, demand, masks[best], -1)
-        scores[best], masks[best] = rate(nodes, at, demand, typical, quantum, policy)
+        scores[best], masks[best] = rate(nodes, at, demand, typical, weight, policy)
         done += 1
     for seat in range(done - 1, -1, -1):
         shift(nodes, out[2 * seat] * STRIDE, demand, out[2 * seat + 1], 1)

@@ -21,7 +21,6 @@ TYPE = 6
 COUNT = 5
 UNKNOWN = -1
 NONE = -1
-MIDDLE = 1 << 40  # lifts fragmentation scores above NONE
 SHIFT = 40
 MOST_SEATS = 1 << 20
 MEMO = 4096

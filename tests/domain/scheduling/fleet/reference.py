@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from math import exp
 
 from domain.scheduling.fleet.demand import WHOLE, Demand, FleetNode, Score
-from domain.scheduling.fleet.fleet import QUANTUM
 
 Seat = tuple[str, tuple[int, ...]]
 
@@ -102,11 +102,13 @@ class Reference:
         options = [left.pick(demand, False)]
         if demand.gpus == 1 and demand.gpu_milli < WHOLE:
             options = [(d,) for d in left.devices(demand)]
-        quantum = QUANTUM * max(1, sum(count for _, count in self.typical))
-        before = self.fragments(left)
+        weight = 1000 * max(1, sum(count for _, count in self.typical))
+        before, used = self.fragments(left), any(gpu < WHOLE for gpu in left.gpus)
+        spare = used if demand.gpus else not any(left.gpus)
+        changes = [before - self.fragments(left.without(demand, each)) for each in options]
         rated = [
-            ((before - self.fragments(left.without(demand, each))) // quantum, each)
-            for each in options
+            (2 * int(100 / (1 + exp(-change / weight))) + spare, each)
+            for change, each in zip(changes, options, strict=True)
         ]
         return max(rated, key=lambda each: each[0])  # the first of the greatest
 
