@@ -12,7 +12,13 @@ from domain.allocation.seat import Seat
 from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
-from domain.job.events import JobEvent, PreemptionRequested, StopCause, Submitted
+from domain.job.events import (
+    JobEvent,
+    PreemptionRequested,
+    PriorityChanged,
+    StopCause,
+    Submitted,
+)
 from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
@@ -173,6 +179,9 @@ class Snapshot:
             self.arrivals.add(event.spec)
         if job.phase is not Phase.QUEUED:
             self.promised.pop(job_id, None)
+        if job.leaves_for_another != (job_id in self.leaving) or isinstance(event, PriorityChanged):
+            for seat in job.seats:
+                self.rooms.note(seat.node)
         if job.leaves_for_another:
             self.leaving.add(job_id)
         else:
