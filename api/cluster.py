@@ -15,6 +15,7 @@ from api.body import ReasonBody
 from api.command import Command
 from api.jobs import IdempotencyKey
 from api.moment import asks
+from api.standing import inherited
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import NotFound
@@ -39,12 +40,15 @@ Operator = Annotated[Caller, Depends(requires(Permission.OPERATE_NODES))]
 
 
 class Waiting(BaseModel):
+    """A job in the queue; `inherited_priority` where it stands higher for one that waits for it."""
+
     queue_position: int
     id: str
     name: str
     project_id: str
     user: str
     priority: int
+    inherited_priority: int | None = None
     queued_since: str
     reason: shapes.Reason | None
 
@@ -138,6 +142,7 @@ def get_queue(
         projects = [project_id] if projects is None or project_id in projects else []
     with caller.cell.connection() as connection:
         found = queue_view.find(connection, projects, limit, caller.at)
+        higher = inherited(connection, (row for _, row in found), caller.at)
         counts = queue_view.by_reason(connection, projects, caller.at)
         if blocked := job_view.blocked(connection, projects, caller.at):
             counts[WaitCode.DEPENDENCY] = blocked
@@ -149,6 +154,7 @@ def get_queue(
             project_id=row.project,
             user=row.user,
             priority=row.priority,
+            inherited_priority=higher.get(row.job),
             queued_since=to_text(row.queued_since),
             reason=shapes.reason(row.reason),
         )

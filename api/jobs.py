@@ -19,6 +19,7 @@ from api.body import BatchBody, JobBody, PriorityBody
 from api.cell import Connection
 from api.command import Command, Key, idempotency_key
 from api.moment import asks
+from api.standing import inherited
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Invalid, NotFound
@@ -73,7 +74,7 @@ def _new_job(caller: Caller, spec: JobSpec, now: int) -> tuple[JobId, Sequence[E
 def check_project(caller: Caller, connection: Connection, project: str) -> None:
     """Go on only if the caller may do the route's thing in the project, and there is such one."""
     caller.within(project)
-    if not project_view.find(connection, [project]):
+    if not project_view.find(connection, [project], caller.at):
         raise NotFound("no_such_project", "there is no such project")
 
 
@@ -156,9 +157,13 @@ def find(
         if before is None and caller.moment is not None:  # none was submitted later than then
             before = (caller.moment.at + 1, "")
         rows = job_view.find(connection, which, before, limit + 1, caller.at)
-        waiting = [row.id for row in rows[:limit] if row.phase is Phase.QUEUED]
-        places = queue_view.places(connection, waiting, caller.at) if waiting else {}
-    items = [shapes.job(row, places.get(row.id)) for row in rows[:limit]]
+        waiting = [row for row in rows[:limit] if row.phase is Phase.QUEUED]
+        names = [row.id for row in waiting]
+        places = queue_view.places(connection, names, caller.at) if waiting else {}
+        higher = inherited(connection, waiting, caller.at)
+    items = [
+        shapes.job(row, places.get(row.id), inherited=higher.get(row.id)) for row in rows[:limit]
+    ]
     last = rows[limit - 1] if len(rows) > limit else None
     return JobPage(items=items, next_cursor=_to_cursor(last) if last else None)
 
@@ -193,7 +198,9 @@ def get(job: str, caller: Reader) -> shapes.Job:
     with caller.cell.connection() as connection:
         row = visible_job(caller, connection, job)
         usage = _usage(connection, row) if caller.at is None else None  # samples are not kept
-        return shapes.job(row, _place(caller, connection, row), usage)
+        waiting = [row] if row.phase is Phase.QUEUED else []
+        higher = inherited(connection, waiting, caller.at).get(row.id)
+        return shapes.job(row, _place(caller, connection, row), usage, higher)
 
 
 def _usage(connection: Connection, row: JobRow) -> list[shapes.SeatUsage] | None:

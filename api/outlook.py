@@ -13,10 +13,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from api import shapes
-from api.auth import Caller, requires
+from api.auth import Caller
 from api.body import JobBody
 from api.decisions import environment, refusal_of
-from api.jobs import Submitter, check_project, visible_job
+from api.jobs import check_project, visible_job
+from api.moment import asks
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Conflict, Invalid, Unavailable
@@ -28,7 +29,8 @@ from domain.values.time import to_text
 from infra.codec import to_builtins
 
 router = APIRouter(route_class=StrictRoute, tags=["jobs"])
-Reader = Annotated[Caller, Depends(requires(Permission.READ_JOBS, in_project=True))]
+Reader = Annotated[Caller, Depends(asks(Permission.READ_JOBS, in_project=True))]
+Submitter = Annotated[Caller, Depends(asks(Permission.SUBMIT_JOBS, in_project=True))]
 TURNS = 2
 TURN_SECONDS, ANSWER_SECONDS = 20.0, 60.0
 """How long one waits for a turn, and for the answer then."""
@@ -51,7 +53,7 @@ class Change(BaseModel):
 
 
 class Outlook(BaseModel):
-    """What a cycle now would do with a job.
+    """What a cycle does with a job at the time `at`, of the cell as of a position.
 
     `ahead` are the first of `ahead_total` that the policy looks at before it; `asks` counts jobs
     that would be asked to make room. Starts are estimated: the earliest if all end as estimated,
@@ -60,6 +62,7 @@ class Outlook(BaseModel):
     """
 
     position: int
+    at: str
     forecast: Forecast
     nodes: list[str] = []
     reason: shapes.Reason | None = None
@@ -79,31 +82,47 @@ class Outlook(BaseModel):
 
 @router.post("/jobs:dry-run", response_model=Outlook)
 def dry_run(body: JobBody, caller: Submitter) -> Outlook:
-    """What submitting this job now would lead to: starts now, would wait, or can never run."""
-    spec = body.spec()
+    """What submitting this job now would lead to: starts now, would wait, or can never run.
+
+    With `as_of`, what it would have led to then.
+    """
+    spec, now = body.spec(), caller.now()
     with caller.cell.connection() as connection:
         check_project(caller, connection, spec.project)
     try:
-        check_deadline(spec, caller.cell.store.now())
+        check_deadline(spec, now)
     except Invalid as late:
-        never, head = Forecast.CAN_NEVER_RUN, caller.cell.store.head()
-        return Outlook(position=head, forecast=never, field="deadline", fix=late.detail)
+        at, never = caller.at, Forecast.CAN_NEVER_RUN
+        position, told = caller.cell.store.head() if at is None else at, to_text(now)
+        return Outlook(
+            position=position, at=told, forecast=never, field="deadline", fix=late.detail
+        )
     request = {"spec": to_builtins(spec), "user": caller.principal.name}
     return _outlook(caller, _compute(caller, "dryrun", request))
 
 
 @router.post("/jobs/{job}/outlook", response_model=Outlook)
 def outlook(job: str, caller: Reader) -> Outlook:
-    """How a waiting job stands now: who is ahead, when it may start, what would start it."""
+    """How a waiting job stands now: who is ahead, when it may start, what would start it.
+
+    With `as_of`, how it stood then, planned on what was so then by the planner of today.
+    """
     with caller.cell.connection() as connection:
         row = visible_job(caller, connection, job)
     if row.phase is not Phase.QUEUED:
-        raise Conflict("not_waiting", f"the job is {row.phase}: only what waits has an outlook")
+        is_or_was = "is" if caller.at is None else "was"
+        detail = f"the job {is_or_was} {row.phase}: only what waits has an outlook"
+        raise Conflict("not_waiting", detail)
     return _outlook(caller, _compute(caller, "outlook", {"job": job}))
 
 
 def _compute(caller: Caller, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The result of a process that computes; its refusal as ours. Unavailable if it takes long."""
+    """The result of a process that computes; its refusal as ours. Unavailable if it takes long.
+
+    What is asked about the past is planned as of its position, at its time.
+    """
+    if caller.moment is not None:
+        request |= {"end": str(caller.moment.position), "now": caller.moment.at}
     if not _turns.acquire(timeout=TURN_SECONDS):
         raise Unavailable("outlook_busy", "many such questions are asked: try again later")
     try:
@@ -136,7 +155,7 @@ def _outlook(caller: Caller, found: dict[str, Any]) -> Outlook:
     ahead = [e for e in found.pop("ahead", ()) if seen is None or e["project_id"] in seen]
     times = {
         name: None if (at := found.pop(name, None)) is None else to_text(at)
-        for name in ("earliest_start", "latest_start")
+        for name in ("at", "earliest_start", "latest_start")
     }
     return Outlook(
         **found,

@@ -98,7 +98,7 @@ class SeatUsage(BaseModel):
 
 
 class Job(BaseModel):
-    """A job as it stands."""
+    """A job as it stands; `inherited_priority` while it stands higher in the queue for a waiter."""
 
     id: str
     name: str
@@ -106,6 +106,7 @@ class Job(BaseModel):
     user: str
     phase: str
     priority: int
+    inherited_priority: int | None = None
     attempt: int
     failures: int
     preemptions: int
@@ -144,8 +145,13 @@ def _at(at: int | None) -> str | None:
     return None if at is None else to_text(at)
 
 
-def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = None) -> Job:
-    """A job's row as answered; `place` is its place in the queue."""
+def job(
+    row: JobRow,
+    place: int | None = None,
+    usage: list[SeatUsage] | None = None,
+    inherited: int | None = None,
+) -> Job:
+    """A job's row as answered; `place` and `inherited` priority are those in the queue."""
     state, spec = row.state, row.state.spec
     return Job(
         id=row.id,
@@ -154,6 +160,7 @@ def job(row: JobRow, place: int | None = None, usage: list[SeatUsage] | None = N
         user=row.user,
         phase=row.phase,
         priority=row.priority,
+        inherited_priority=inherited,
         attempt=state.attempt,
         failures=state.failures,
         preemptions=row.preemptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from bench.trace import TraceJob
@@ -33,6 +34,7 @@ class GangEngine:
         self.waiting: dict[str, Claim] = {}
         self.jobs: dict[str, TraceJob] = {}
         self.running: dict[str, tuple[int, Seats]] = {}
+        self.asked = [0] * (per_node + 1)  # seats that arrived, of so many GPUs or more
 
     def arrive(self, job: TraceJob) -> None:
         if job.size > self.per_node * len(self.free):
@@ -41,6 +43,9 @@ class GangEngine:
         due = self.backlog.due(job.submitted, area) if self.backlog else None
         claim = Claim(job.name, job.amount, job.estimate, job.submitted, job.size, due)
         self.jobs[job.name], self.waiting[job.name] = job, claim
+        whole, rest = divmod(job.size, self.per_node)
+        for gpus in range(self.per_node + 1):
+            self.asked[gpus] += whole + (0 < gpus <= rest)
 
     def finish(self, job: TraceJob, now: int) -> None:  # noqa: ARG002 - the port tells the time
         for node, gpus in self.running.pop(job.name)[1].items():
@@ -57,6 +62,14 @@ class GangEngine:
                 break
             started.append(self._start(head, seats, now))
         return [(job, "start") for job in started]
+
+    def idle(self) -> tuple[int, float]:
+        """GPUs that are free, and what of them seats of the usual sizes cannot use."""
+        lost, asked = 0, self.asked
+        for free, nodes in Counter(self.free).items():
+            larger = asked[free + 1] if free < self.per_node else 0
+            lost += free * nodes * larger
+        return sum(self.free), lost / max(1, asked[1])
 
     def _head(self, now: int) -> Claim:
         if self.oldest_first:

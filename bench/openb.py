@@ -113,7 +113,11 @@ class _Run:
 
 
 class _Published:
-    """A published score, choosing over the fleet's rows in the order of the nodes' names."""
+    """A published score, choosing over the fleet's rows in an order drawn by the seed.
+
+    As published: of equal nodes the first by name is taken, but before a run the names of the
+    nodes get random numbers in front (`syncClusterResourceList` of the authors' simulator).
+    """
 
     _compiled: Any = None
 
@@ -125,12 +129,14 @@ class _Published:
         if fleet.compiled:
             _Published._compiled = _Published._compiled or compiled()
             self.best = _Published._compiled
-        self.order = fleet.cells.of(sorted(range(len(fleet.ids)), key=fleet.ids.__getitem__))
+        self.chance = random.Random(f"nodes {seed}")
+        order = sorted(range(len(fleet.ids)), key=fleet.ids.__getitem__)
+        self.chance.shuffle(order)
+        self.order = fleet.cells.of(order)
         self.kinds = fleet.cells.filled(len(fleet.ids), 0)
         flat = [value for demand, count in typical for value in (*demand.row[:5], count)]
         self.typical = fleet.cells.of(flat)
         self.total = sum(count for _, count in typical)
-        self.chance = random.Random(seed)
 
     def __call__(self, demand: Demand) -> Chosen | None:
         row = self.fleet.cells.of(demand.row)

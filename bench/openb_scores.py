@@ -1,6 +1,6 @@
 """The six published scores, over the rows of a real fleet: how `default` is judged.
 
-Formulas: ATC'23 "Beware of Fragmentation"; scores are integers, equal ones go to the first name.
+Formulas: ATC'23 "Beware of Fragmentation"; scores are integers, equal ones go to the first node.
 """
 
 from __future__ import annotations

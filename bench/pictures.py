@@ -21,7 +21,8 @@ def steps(changes: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
 def draw(history: History, capacity: int, folder: Path, name: str) -> Path:
     """NAME.png in the folder, made if need be: utilisation above, the queue below.
 
-    SystemExit without matplotlib.
+    Where the capacity changes, `capacity` is the largest, and there is a line of it. SystemExit
+    without matplotlib.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,15 +31,17 @@ def draw(history: History, capacity: int, folder: Path, name: str) -> Path:
         raise SystemExit("--pictures needs matplotlib: install the group `bench`") from None
     used = [(start, size) for start, _, size in history.runs]
     used += [(end, -size) for _, end, size in history.runs]
-    queue = [(job.submitted, 1) for job in history.jobs]
-    queue += [(history.starts[job.name], -1) for job in history.jobs if job.name in history.starts]
     begin = min(job.submitted for job in history.jobs)
     figure = Figure(figsize=(10, 6), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True)
-    for axes, changes, scale in ((above, used, 100 / capacity), (below, queue, 1)):
+    share = 100 / capacity
+    drawn = [(above, used, share), (below, history.queue, 1)]
+    if history.offered:
+        drawn.append((above, history.offered, share))
+    for axes, changes, scale in drawn:
         times, levels = steps(changes)
-        hours = [(time - begin) / 3600 for time in times]
+        hours = [(time - begin) / 3600 / history.second for time in times]
         axes.step(hours, [level * scale for level in levels], where="post", linewidth=0.8)
         axes.set_ylim(bottom=0)
     above.set(title=name, ylabel="used, % of capacity")

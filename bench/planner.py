@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from bench.fragments import Fragments
 from bench.trace import TraceJob
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import SeatEnd
@@ -36,6 +37,7 @@ class PlannerEngine:
         self.spec = spec
         self.jobs: dict[JobId, TraceJob] = {}
         self.now = 0
+        self.fragments = Fragments()
         for offer in offers:
             self._record(f"node/{offer.node}", nodes.register(None, offer))
 
@@ -68,6 +70,9 @@ class PlannerEngine:
                 found.append((self.jobs[victim.id], "stop"))
             if not made.preemptions:
                 return found
+
+    def idle(self) -> tuple[int, float]:
+        return self.fragments.free, self.fragments.lost
 
     def _start(self, placement: Placement) -> None:
         job = self.snapshot.jobs[placement.job]
@@ -117,4 +122,6 @@ class PlannerEngine:
             version = self.snapshot.versions.get(name, 0) + 1
             meta = Meta("simulator", "simulator", "simulator", project)
             position = self.snapshot.position + 1
-            self.snapshot.apply(Recorded(position, name, version, self.now, meta, None, event))
+            recorded = Recorded(position, name, version, self.now, meta, None, event)
+            self.snapshot.apply(recorded)
+            self.fragments.see(self.snapshot, recorded)

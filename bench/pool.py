@@ -69,6 +69,9 @@ class PoolEngine:
             self.running[claim.job] = (now + claim.estimate, claim)
         return [(self.jobs.pop(claim.job), "start") for claim in decision.starts]
 
+    def idle(self) -> None:
+        """A pool knows of no nodes."""
+
     def _decide(self, now: int, profile: Profile) -> Decision:
         if self.committed:
             decision, self.commitment = reference(

@@ -1,4 +1,4 @@
-"""A trace through the scheduling core's pool engine or through the whole planner."""
+"""A trace, or a log of this platform, through the engines of the core or all of the planner."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from bench.cluster import Cut, amount_of, capacity, cpu_nodes, gpu_nodes, read_nodes
 from bench.figures import compare, figures
 from bench.gangs import GangEngine
+from bench.log_reader import read_export, read_log
+from bench.log_trace import histories
 from bench.options import positive
 from bench.pictures import draw
 from bench.planner import PlannerEngine
@@ -23,13 +25,16 @@ READ = {"openb": read_openb, "philly": read_philly, "swf": read_swf}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trace", choices=READ, required=True, help="what --file is")
-    parser.add_argument("--file", type=Path, required=True, help="the jobs")
+    about = "what --file is; log: what `compute audit export` wrote"
+    parser.add_argument("--trace", choices=(*READ, "log"), required=True, help=about)
+    parser.add_argument("--file", type=Path, help="the jobs")
+    parser.add_argument("--dsn", help="log: read it from this database instead of a file")
     parser.add_argument("--inventory", type=Path, help="openb: the list of nodes")
     parser.add_argument("--nodes", type=positive, default=16, help="nodes, all alike (default 16)")
     about = "GPUs (philly) or processors (swf) a node (default 8)"
     parser.add_argument("--per-node", type=positive, default=8, help=about)
-    parser.add_argument("--engine", choices=("core", "planner", "both"), default="core")
+    about = "default core; a log is rehearsed by the planner, beside what was recorded"
+    parser.add_argument("--engine", choices=("core", "planner", "both"), help=about)
     parser.add_argument("--order", choices=ORDERS, default="default", help="of the core")
     about = "of the core; philly knows none and easy"
     parser.add_argument("--backfill", choices=BACKFILLS, default="easy", help=about)
@@ -38,6 +43,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[Row]:
+    if options.trace == "log":
+        return _log(options)
+    if options.file is None or options.dsn is not None:
+        raise SystemExit(f"--trace {options.trace} needs --file, and has no --dsn")
     jobs = READ[options.trace](options.file)[: options.first]
     if not jobs:
         raise SystemExit(f"{options.file}: no jobs")
@@ -47,7 +56,8 @@ def run(options: argparse.Namespace) -> list[Row]:
     if options.trace != "openb":
         size //= 1000
     found = {}
-    names = ("core", "planner") if options.engine == "both" else (options.engine,)
+    engine = options.engine or "core"
+    names = ("core", "planner") if engine == "both" else (engine,)
     for name in names:
         print(f"{name}: {len(jobs)} jobs on {len(offers)} nodes", file=sys.stderr)
         singly = name == "core" and _committed(options)
@@ -57,6 +67,23 @@ def run(options: argparse.Namespace) -> list[Row]:
         if options.pictures:
             print(draw(history, size, options.pictures, name), file=sys.stderr)
     return compare(found, names[0], len(jobs))
+
+
+def _log(options: argparse.Namespace) -> list[Row]:
+    """What was recorded, and what the planner makes of the same submissions and nodes."""
+    if (options.file is None) == (options.dsn is None):
+        raise SystemExit("--trace log needs --file (an export) or --dsn, one of them")
+    if options.engine not in (None, "planner") or options.first is not None:
+        raise SystemExit("--trace log runs through the planner, all of it: no --engine, no --first")
+    log = read_log(options.dsn) if options.file is None else read_export(options.file)
+    found, most = histories(log)
+    jobs = found["recorded"].jobs
+    print(f"planner: {len(jobs)} jobs of {len(log)} events", file=sys.stderr)
+    for name, history in found.items():
+        if options.pictures:
+            print(draw(history, most, options.pictures, name), file=sys.stderr)
+    shown = {name: figures(history, most) for name, history in found.items()}
+    return compare(shown, "recorded", len(jobs))
 
 
 def _offers(options: argparse.Namespace) -> list[Registered]:

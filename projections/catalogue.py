@@ -18,6 +18,7 @@ from projections import (
     seats,
     tokens,
     usage,
+    waiters,
 )
 from projections.view import View
 
@@ -35,4 +36,5 @@ VIEWS: tuple[View[Any], ...] = (
     policy.VIEW,
     reservations.VIEW,
     inventory.VIEW,
+    waiters.VIEW,
 )

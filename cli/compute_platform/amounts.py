@@ -104,6 +104,11 @@ def hours(seconds: int) -> str:
     return f"{seconds // 3600}.{seconds % 3600 * 100 // 3600:02}"
 
 
+def number(value: int | None) -> str:
+    """A number, or nothing where there is none."""
+    return "" if value is None else str(value)
+
+
 def _thousandths(milli: int) -> str:
     whole, rest = divmod(milli, 1000)
     return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)

@@ -104,12 +104,13 @@ class Client:
         return cast("Why", self.read(f"/jobs/{segment(job)}/why"))
 
     def dry_run(self, spec: JsonObject) -> Outlook:
-        """What submitting this spec now would lead to; nothing is recorded."""
-        return cast("Outlook", self.write("POST", "/jobs:dry-run", spec))
+        """What submitting this spec now (or then, with `as_of`) would lead to; nothing is recorded."""
+        return cast("Outlook", self.read("/jobs:dry-run", method="POST", body=spec))
 
     def outlook(self, job: str) -> Outlook:
-        """How a waiting job stands now: who is ahead, when it may start, what would start it."""
-        return cast("Outlook", self.write("POST", f"/jobs/{segment(job)}/outlook", {}))
+        """How a waiting job stands: who is ahead, when it may start, what would start it."""
+        path = f"/jobs/{segment(job)}/outlook"
+        return cast("Outlook", self.read(path, method="POST", body={}))
 
     def job_cost(self, job: str) -> JsonObject:
         """What the job cost so far."""
@@ -207,12 +208,19 @@ class Client:
     # Anything
 
     def read(
-        self, path: str, query: Query | None = None, patience: float | None = None
+        self,
+        path: str,
+        query: Query | None = None,
+        patience: float | None = None,
+        *,
+        method: str = "GET",
+        body: object = None,
     ) -> dict[str, Any]:
-        """The JSON a GET of `path` (below /api/v1) answers."""
+        """The JSON a GET of `path` (below /api/v1) answers, or a POST that changes nothing."""
         seen = {"min_position": self._position or None, "as_of": self._as_of}
-        answer = self.transport.call("GET", path, {**(query or {}), **seen}, patience=patience)
-        if self._as_of is not None:
+        key = None if method == "GET" else str(uuid4())  # so that it may be sent again
+        answer = self.transport.call(method, path, {**(query or {}), **seen}, body, key, patience)
+        if self._as_of is not None and not self._as_of.isdecimal():
             self._as_of = self.transport.moment or self._as_of
         return answer
 

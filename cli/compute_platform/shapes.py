@@ -52,8 +52,9 @@ class Change(TypedDict):
 
 
 class Outlook(TypedDict):
-    """What a cycle now would do with a job."""
+    """What a cycle would do with a job at the time `at`."""
 
+    at: NotRequired[str]
     forecast: str
     nodes: list[str]
     reason: Reason | None
@@ -104,6 +105,7 @@ class Job(TypedDict):
     usage: list[JsonObject] | None
     position: int
     version: int
+    inherited_priority: NotRequired[int | None]
     labels: NotRequired[dict[str, str]]
 
 
@@ -157,6 +159,7 @@ class QueueItem(TypedDict):
     priority: int
     queued_since: str
     reason: Reason | None
+    inherited_priority: NotRequired[int | None]
 
 
 class Queue(TypedDict):

@@ -13,17 +13,21 @@ GAP = "  "
 class Column(NamedTuple):
     """A heading; `least` is how narrow it may be cut (None: never), `right` aligns numbers.
 
-    A `kept` column is cut only where the others cannot give more.
+    A `kept` column is cut only where the others cannot give more; a `rare` one is left out where
+    no row has anything in it.
     """
 
     title: str
     least: int | None = None
     right: bool = False
     kept: bool = False
+    rare: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     """The lines of a table, cut to `width` characters where columns allow it (None: uncut)."""
+    shown = [at for at, each in enumerate(columns) if not each.rare or any(r[at] for r in rows)]
+    columns, rows = [columns[at] for at in shown], [[row[at] for at in shown] for row in rows]
     widths = [
         max([len(column.title), *(len(row[at]) for row in rows)])
         for at, column in enumerate(columns)

@@ -152,7 +152,7 @@ class Transport:
         # Ages are counted by the server's clock: the user's may be wrong. What the past answers
         # is as old as it was then.
         past = response.headers.get("As-Of")
-        self.moment = response.headers.get("Log-Position") if past else None
+        self.moment = past
         try:
             if past:
                 self.now = datetime.fromisoformat(past)

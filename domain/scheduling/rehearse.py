@@ -41,6 +41,8 @@ from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.time import SECOND
 
+Watch = Callable[[Snapshot, Recorded], None]
+"""Hears each event of a rehearsal, once the snapshot has taken it in."""
 FOR_EVER = 2**62
 TURNS = 100_000
 """The scheduler has about so many turns in a rehearsal at the most: they are spaced to that end."""
@@ -70,17 +72,25 @@ class Rehearsed:
     """Runs whose length is not recorded and that no time limit ended."""
 
 
-def rehearse(start: Snapshot, at: int, until: int, told: Script, other: Otherwise) -> Rehearsed:
+def rehearse(
+    start: Snapshot,
+    at: int,
+    until: int,
+    told: Script,
+    other: Otherwise,
+    watch: Watch = lambda _, __: None,
+) -> Rehearsed:
     """Play the script from the state `start`, which held at `at`, to `until` (microseconds)."""
-    return _Rehearsal(deepcopy(start), at, until, told, other).run()
+    return _Rehearsal(deepcopy(start), at, until, told, other, watch).run()
 
 
 class _Rehearsal:
     """Events wait in a heap by time; after those of one moment the scheduler has its turn."""
 
     def __init__(
-        self, start: Snapshot, at: int, until: int, told: Script, other: Otherwise
+        self, start: Snapshot, at: int, until: int, told: Script, other: Otherwise, watch: Watch
     ) -> None:
+        self.watch = watch
         self.snapshot, self.now, self.began, self.until = start, at, at, until
         self.told, self.other = told, other
         self.ledger = Ledger(start, at)
@@ -153,6 +163,7 @@ class _Rehearsal:
             recorded = Recorded(position, stream, version, self.now, meta, None, event)
             self.due |= self.snapshot.apply(recorded)
             self.ledger.apply(recorded)
+            self.watch(self.snapshot, recorded)
 
     def _tell(self, recorded: Recorded) -> None:
         event, name = recorded.event, recorded.stream.partition("/")[2]

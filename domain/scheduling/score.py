@@ -48,15 +48,9 @@ def rate(
     if demand.mig:
         lost, chosen = instances.choose(space.node.offer, space.mig, demand.mig, model)
         return -lost, chosen
+    devices, row = _row(space, model)
     offered = space.node.offer.devices
-    devices = [d.id for d in offered if model in ("", d.model) and d.id in space.left]
     model = model or (offered[0].model if offered else "")
-    row = [0] * (layout.GPU + len(devices))
-    row[layout.GPU :] = [space.left[device] for device in devices]
-    row[layout.CPU], row[layout.MEMORY] = space.free.cpu_milli, space.free.memory_bytes
-    row[layout.STORAGE], row[layout.NETWORK] = space.free.storage_bytes, space.free.network_mbps
-    row[layout.TAKES], row[layout.DEVICES] = 1, len(devices)
-    kernels.settle(row, 0)
     want, (flat, total) = demand.per_seat, _typical_row(scoring.typical, model)
     score, mask = kernels.rate(
         row, 0, _seat_row(want), flat, QUANTUM * total, int(POLICIES[scoring.score])
@@ -64,6 +58,33 @@ def rate(
     if want.gpu_milli < 1000:
         return score, tuple(devices[number] for number in devices_of(mask))
     return score, space.choose(want, model)
+
+
+def fragments(space: Space, typical: Typical) -> tuple[int, float]:
+    """GPU thousandths left on a node, and what of them typical seats cannot use on average.
+
+    F of "Beware of Fragmentation" (ATC'23); GPUs of several models are nodes of their own.
+    """
+    left, lost = 0, 0.0
+    for model in sorted({device.model for device in space.node.offer.devices}):
+        row = _row(space, model)[1]
+        flat, total = _typical_row(typical, model)
+        left += row[layout.LEFT]
+        lost += kernels.fragments(row, 0, flat) / total
+    return left, lost
+
+
+def _row(space: Space, model: str) -> tuple[list[DeviceId], list[int]]:
+    """The node's devices of this model (all without one), and the node as the kernels read it."""
+    offered = space.node.offer.devices
+    devices = [d.id for d in offered if model in ("", d.model) and d.id in space.left]
+    row = [0] * (layout.GPU + len(devices))
+    row[layout.GPU :] = [space.left[device] for device in devices]
+    row[layout.CPU], row[layout.MEMORY] = space.free.cpu_milli, space.free.memory_bytes
+    row[layout.STORAGE], row[layout.NETWORK] = space.free.storage_bytes, space.free.network_mbps
+    row[layout.TAKES], row[layout.DEVICES] = 1, len(devices)
+    kernels.settle(row, 0)
+    return devices, row
 
 
 def typical_wanted(

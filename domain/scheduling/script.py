@@ -12,7 +12,7 @@ from domain.event import Recorded
 from domain.job import events as e
 from domain.job.spec import JobSpec
 from domain.node.events import NodeEvent
-from domain.policy.events import PricesSet, SchedulerSet
+from domain.policy.events import PolicyEvent
 from domain.project.events import BudgetsSet, InheritanceSet, QuotaSet
 from domain.reservation.events import ReservationEvent
 from domain.scheduling.decide import ACTOR
@@ -23,8 +23,7 @@ TOLD = (
     e.Submitted
     | e.PriorityChanged
     | NodeEvent
-    | PricesSet
-    | SchedulerSet
+    | PolicyEvent
     | QuotaSet
     | BudgetsSet
     | InheritanceSet

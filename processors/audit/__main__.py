@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.snapshots import Snapshots
 from infra.store import Store
 from processors.audit.explain import explain
-from processors.audit.foresight import foresee, submit_dry
+from processors.audit.foresight import Submission, foresee, submit_dry
 from processors.audit.moments import Tell, position_of
 from processors.audit.replaying import replay
 from processors.audit.whatif import Wish, whatif
@@ -38,7 +38,8 @@ TELL_SECONDS = 0.5
 class Request:
     """What is asked: moments as positions or times, a job, a wish; each where it has a meaning.
 
-    `spec` is a job that `user` might submit.
+    `spec` is a job that `user` might submit. `now` is the time to plan at: that of the store unless
+    it is said.
 
     `first` and `last` are the positions that the moments turn out to mean.
     """
@@ -50,6 +51,7 @@ class Request:
     user: str = ""
     wish: Wish = Wish()
     use_kept: bool = False
+    now: int | None = None
     first: int = 0
     last: int = 0
 
@@ -71,13 +73,14 @@ def run_whatif(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any
 
 def run_outlook(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
     """Say how a waiting job stands, and what would let it start."""
-    return to_builtins(foresee(store, kept, asked.job, asked.last, tell))
+    return to_builtins(foresee(store, kept, asked.job, asked.last, asked.now, tell))
 
 
 def run_dryrun(store: Store, kept: Snapshots, asked: Request, tell: Tell) -> Any:
     """Say what a submission would lead to."""
     assert asked.spec is not None, "the API sends one"
-    return to_builtins(submit_dry(store, kept, asked.spec, asked.user, asked.last, tell))
+    submission = Submission(asked.spec, asked.user)
+    return to_builtins(submit_dry(store, kept, submission, asked.last, asked.now, tell))
 
 
 KINDS: dict[str, Callable[[Store, Snapshots, Request, Tell], Any]] = {

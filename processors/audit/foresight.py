@@ -1,9 +1,10 @@
-"""What would become of a job, and what would let it start: planned on what is so now."""
+"""What would become of a job, and what would let it start: planned on what is or was so."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from domain.errors import Conflict
@@ -18,36 +19,59 @@ from infra.codec import to_builtins
 from infra.ids import fresh
 from infra.snapshots import Snapshots
 from infra.store import Log
-from processors.audit.moments import Tell, folded
+from processors.audit.moments import Tell, folded, whole
 
 PATIENCE_SECONDS = 5.0
 """How long changes are tried."""
 
 
-def foresee(log: Log, kept: Snapshots, job: str, until: int, tell: Tell) -> dict[str, Any]:
-    """How a waiting job stands in a cycle now. Conflict for one that does not wait."""
-    snapshot, now = folded(log, kept, until, tell), log.now()
+@dataclass(frozen=True)
+class Submission:
+    """A job that a user might submit."""
+
+    spec: JobSpec
+    user: str
+
+
+def foresee(
+    log: Log, kept: Snapshots, job: str, until: int, then: int | None, tell: Tell
+) -> dict[str, Any]:
+    """How a waiting job stands in a cycle now, or at `then`. Conflict for one that does not wait.
+
+    A position of the past in the middle of a transaction stands for all of it.
+    """
+    snapshot, now = _moment(log, kept, until, then, tell)
     found = outlook(snapshot, JobId(job), now)
     if found is None:
         raise Conflict("not_waiting", "the job does not wait any more")
     starts = Forecast.STARTS_NOW if found.outcome.nodes else Forecast.WOULD_WAIT
-    return {"position": until, "forecast": starts, **_outlook(snapshot, found, now)}
+    answer = {"position": snapshot.position, "at": now, "forecast": starts}
+    return {**answer, **_outlook(snapshot, found, now)}
 
 
 def submit_dry(
-    log: Log, kept: Snapshots, spec: JobSpec, user: str, until: int, tell: Tell
+    log: Log, kept: Snapshots, asked: Submission, until: int, then: int | None, tell: Tell
 ) -> dict[str, Any]:
-    """What a submission now would lead to; nothing is recorded."""
-    snapshot, now = folded(log, kept, until, tell), log.now()
-    job = JobId(fresh("job", now))
-    snapshot = with_new(snapshot, job, spec, user, now)
-    found = dry_run(snapshot, job, spec, now)
-    answer: dict[str, Any] = {"position": until, "forecast": found.forecast}
+    """What a submission now, or at `then`, would lead to; nothing is recorded."""
+    snapshot, now = _moment(log, kept, until, then, tell)
+    job, position = JobId(fresh("job", now)), snapshot.position
+    snapshot = with_new(snapshot, job, asked.spec, asked.user, now)
+    found = dry_run(snapshot, job, asked.spec, now)
+    answer: dict[str, Any] = {"position": position, "at": now, "forecast": found.forecast}
     if found.verdict is not None:
         verdict = {"field": found.verdict.field, "fix": found.verdict.fix}
         return {**answer, **verdict, "reason": to_builtins(found.verdict.reason)}
     assert found.outlook is not None, "it is that or a verdict"
     return {**answer, **_outlook(snapshot, found.outlook, now)}
+
+
+def _moment(
+    log: Log, kept: Snapshots, until: int, then: int | None, tell: Tell
+) -> tuple[Snapshot, int]:
+    """The cell as of a position, and the time to plan at."""
+    if then is None:
+        return folded(log, kept, until, tell), log.now()
+    return folded(log, kept, whole(log, until), tell), then
 
 
 def _outlook(snapshot: Snapshot, found: Outlook, now: int) -> dict[str, Any]:

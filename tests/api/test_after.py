@@ -35,6 +35,36 @@ def test_a_job_that_comes_after_another_is_blocked_and_told_everywhere(world: Wo
     assert first in world.admin.get(f"/jobs/{later['id']}/why").json()["history"][-1]["text"]
 
 
+def test_what_a_job_inherits_is_shown_beside_its_own_priority(world: World) -> None:
+    project = world.project()
+    set_most = f"/projects/{project}/inheritance"
+    assert world.admin.send("PUT", set_most, {"max_priority": 100}).status_code == 202
+    first = world.submit(project, priority=2, accept_when_absent=True)
+    middle = world.admin.post("/jobs", _job(project, {"job": first})).json()["id"]
+    last = {**_job(project, {"job": middle}), "priority": 9}
+    last_id = world.admin.post("/jobs", last).json()["id"]
+
+    def shown(**query: Any) -> list[tuple[int, int | None]]:
+        world.caught_up()
+        found = [
+            world.admin.get(f"/jobs/{first}", **query).json(),
+            *(j for j in world.admin.get("/jobs", **query).json()["items"] if j["id"] == first),
+            *world.admin.get("/queue", project_id=project, **query).json()["items"],
+        ]
+        return [(each["priority"], each["inherited_priority"]) for each in found]
+
+    assert shown() == [(2, 9)] * 3
+    then = world.caught_up()
+    assert world.admin.send("PUT", set_most, {"max_priority": 4}).status_code == 202
+    assert shown() == [(2, 4)] * 3
+    assert world.admin.send("PATCH", f"/jobs/{first}", {"priority": 4}).status_code == 202
+    assert shown() == [(4, None)] * 3, "it stands no higher than by itself"
+    assert world.admin.send("PATCH", f"/jobs/{first}", {"priority": 1}).status_code == 202
+    assert world.admin.post(f"/jobs/{last_id}/cancel", {}).status_code == 202
+    assert shown() == [(1, None)] * 3
+    assert shown(as_of=then) == [(2, 9)] * 3
+
+
 @pytest.mark.parametrize("where", ["nowhere", "foreign", "twice", "failed", "odd"])
 def test_what_cannot_be_waited_for_is_refused_by_field(world: World, where: str) -> None:
     project = world.project()

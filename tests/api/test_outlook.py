@@ -77,6 +77,49 @@ def test_an_outlook_names_what_would_start_the_job(world: World) -> None:
     assert world.store.head() == head + 1, "the cancel alone"
 
 
+def test_what_was_foreseen_is_foreseen_again_as_of_then(world: World) -> None:
+    project, node = world.project(), Node(world)
+    node.register()
+    gpu = {"gpu": 1, "gpu_type": node.model}
+    limits = {"estimate_seconds": 600, "time_limit_seconds": 3600}
+    runs = world.submit(project, resources={**gpu, "gpu": 2}, **limits)
+    world.schedule()
+    job = world.submit(project, resources=gpu, **limits)
+    world.schedule()
+    wish = {"resources": gpu, **limits}
+    then, dry_then = (
+        world.admin.post(f"/jobs/{job}/outlook").json(),
+        dry(world.admin, project, **wish),
+    )
+    at, position = then["at"], then["position"]
+    assert (then["forecast"], dry_then["forecast"]) == ("would_wait", "would_wait")
+
+    assert world.admin.post(f"/jobs/{runs}/cancel", {}).status_code == 202
+    assert world.admin.post(f"/jobs/{job}/cancel", {}).status_code == 202
+    late = world.submit(project, priority=9, resources={**gpu, "gpu": 2}, **limits)
+    world.caught_up()
+    now = dry(world.admin, project, **wish)
+    assert now["ahead"] != dry_then["ahead"]
+    check_problem(world.admin.post(f"/jobs/{job}/outlook"), 409, "not_waiting")
+
+    again = world.admin.post(f"/jobs/{job}/outlook?as_of={at}")
+    assert again.json() == then
+    assert (again.headers["As-Of"], again.headers["Log-Position"]) == (at, str(position))
+    body = {"name": "job", "project_id": project, "command": ["true"], **wish}
+    path = f"/jobs:dry-run?as_of={dry_then['at']}"
+    assert world.admin.post(path, body).json() == dry_then
+    by_position = world.admin.post(f"/jobs/{job}/outlook?as_of={position}").json()
+    assert by_position["at"] <= at
+    same = ("forecast", "reason", "queue_position", "queued", "changes", "position")
+    assert {name: by_position[name] for name in same} == {name: then[name] for name in same}
+
+    check_problem(world.admin.post(f"/jobs/{late}/outlook?as_of={at}"), 404, "no_such_job")
+    check_problem(world.admin.post(f"/jobs/{job}/outlook?as_of=never"), 422, "bad_as_of")
+    check_problem(world.admin.post("/jobs:dry-run?as_of=1", body), 404, "no_such_project")
+    ahead = f"/jobs/{job}/outlook?as_of={world.store.head() + 9}"
+    check_problem(world.admin.post(ahead), 422, "beyond_the_log")
+
+
 @pytest.mark.parametrize(
     ("fields", "field"), [({"priority": -1}, "priority"), ({"comand": []}, "comand")]
 )

@@ -58,6 +58,7 @@ def document(number: int, **facts: Any) -> dict[str, Any]:
         "user": "ada",
         "phase": "queued",
         "priority": 0,
+        "inherited_priority": None,
         "attempt": 0,
         "failures": 0,
         "preemptions": 0,

@@ -138,6 +138,7 @@ def _outlook(spec: dict[str, Any]) -> dict[str, Any]:
     told = [{"kind": "fewer_gpus", "text": "ask for 1 GPU a seat", "to": {"gpu_milli": 1000}}]
     return {
         "position": 72,
+        "at": "2026-11-24T08:00:00Z",
         "forecast": "starts_now" if starts else "would_wait",
         "nodes": ["node-001"] if starts else [],
         "reason": None if starts else SHORT_OF_GPUS,
@@ -174,7 +175,8 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _queue(cell: Cell, limit: int) -> dict[str, Any]:
-    names = ("id", "name", "project_id", "user", "priority", "queued_since", "reason")
+    names = ["id", "name", "project_id", "user", "priority", "inherited_priority"]
+    names += ["queued_since", "reason"]
     waiting = [job for job in cell.jobs.values() if job["phase"] == "queued"]
     items = [
         {"queue_position": place, **{name: job[name] for name in names}}

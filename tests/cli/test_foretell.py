@@ -35,13 +35,19 @@ def test_a_dry_run_submits_nothing_and_its_exit_code_says_what_would_become(
     assert json.loads(done.stdout)["forecast"] == "can_never_run"
     assert done.exit_code == exits.CAN_NEVER_RUN
     assert not cell.jobs
+    compute(*RUN, "--at", "2026-11-24T08:00:00Z", "--", "true")
+    assert cell.requests[-1][1] == "/jobs:dry-run?as_of=2026-11-24T08%3A00%3A00Z"
+    done = compute("run", "--at", "5", "--project", "p", "--", "true")
+    assert (done.exit_code, cell.jobs) == (exits.USAGE, {})
+    assert "--dry-run" in done.stderr
 
 
 def test_why_goes_on_without_what_cannot_be_foreseen(compute: Compute, cell: Cell) -> None:
     cell.add(name="one")
     assert "outlook" in json.loads(compute("why", "one", "--json").stdout)
     assert "outlook" not in json.loads(compute("why", "one", "--json", "--quick").stdout)
-    assert "outlook" not in json.loads(compute("why", "one", "--json", "--at", "5").stdout)
+    assert "outlook" in json.loads(compute("why", "one", "--json", "--at", "5").stdout)
+    assert cell.requests[-1][1].endswith("/outlook?as_of=5")
     cell.documents["outlook"] = {"busy": True}
     done = compute("why", "one")
     assert done.exit_code == 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.cell import NOW, RUNNING, SHORT_OF_GPUS, STARTED, SUBMITTED, Cell, ended
+from tests.cli.cell import NOW, QUEUED, RUNNING, SHORT_OF_GPUS, STARTED, SUBMITTED, Cell, ended
 from tests.cli.conftest import Compute
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -101,6 +101,19 @@ def test_without_a_terminal_nothing_is_cut(compute: Compute) -> None:
     result = compute("ps", COLUMNS=None)
     assert "a-name-that-is-as-long-as-a-name-may-be-in-this-platform-63char" in result.stdout
     assert "…" not in result.stdout
+
+
+def test_an_inherited_priority_stands_beside_the_own_one_where_there_is_one(
+    compute: Compute, cell: Cell
+) -> None:
+    assert "INH" not in compute("ps").stdout
+    cell.add(name="needed", inherited_priority=900, **QUEUED)
+    for words in (["ps"], ["queue"]):
+        head, *lines = compute(*words, COLUMNS=None).stdout.splitlines()
+        at = head.index("INH")
+        [line] = [line for line in lines if "needed" in line]
+        assert line[at - 5 : at + 3].split() == ["0", "900"], words
+    assert "inherits        900" in compute("job", "needed").stdout
 
 
 def test_ages_are_by_the_servers_clock(compute: Compute) -> None:

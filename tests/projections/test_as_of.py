@@ -25,6 +25,7 @@ from projections import (
     reservations,
     tokens,
     usage,
+    waiters,
 )
 from projections.catalogue import VIEWS
 from projections.past import span_of
@@ -90,6 +91,7 @@ QUESTIONS: dict[str, Question] = {
     "job": lambda c, p, *_: [jobs.get(c, job, p) for job in JOBS],
     "jobs": lambda c, p, _, n: jobs.find(c, _which(n), None, 1 + n, p),
     "more jobs": lambda c, p, at, n: jobs.find(c, _which(n), (at - n * 10**6, "job-x"), 50, p),
+    "inherited": lambda c, p, *_: waiters.inherited(c, JOBS, p),
     "waited": lambda c, p, at, n: jobs.waited(c, [None, PROJECTS[:1]][n % 2], at + n, p),
     "inventory": lambda c, p, *_: inventory.get(c, p),
     "nodes": lambda c, p, *_: nodes.find(c, p),

@@ -62,7 +62,10 @@ def pools(session: Session, as_json: bool) -> None:
 def queue(
     session: Session, as_json: bool, project: str | None, why: bool, waits: bool, limit: int
 ) -> None:
-    """Show the queue in order, and why it waits."""
+    """Show the queue in order, and why it waits.
+
+    INH is the priority that a job inherits from those that wait for it.
+    """
     if waits:
         _waits(session, as_json, project)
         return
@@ -106,6 +109,7 @@ def _waiting(items: list[QueueItem], now: datetime) -> list[str]:
         Column("PROJECT", least=7),
         Column("USER", least=6),
         Column("PRI", right=True),
+        Column("INH", right=True, rare=True),
         Column("WAITS", right=True),
         Column("REASON", least=10, kept=True),
     ]
@@ -120,6 +124,7 @@ def _waiting(items: list[QueueItem], now: datetime) -> list[str]:
                 item["project_id"],
                 item["user"],
                 str(item["priority"]),
+                amounts.number(item.get("inherited_priority")),
                 amounts.since(item["queued_since"], now),
                 reason["code"] if reason else "",
             ]

@@ -45,11 +45,11 @@ def why(session: Session, as_json: bool, quick: bool, job: str) -> None:
 
     In one sentence, then the nodes by what excludes them, the jobs ahead, and the history. For a
     job that waits, the scheduler also plans when it may start and the smallest changes that would
-    let it start now (not with --quick or --at).
+    let it start now (not with --quick). With --at it plans on what was so then, at that time.
     """
     job_id = session.job(job)
     found = session.client.why(job_id)
-    waits = found["phase"] == "queued" and not quick and session.at is None
+    waits = found["phase"] == "queued" and not quick
     foreseen = _outlook(session, job_id) if waits else None
     if as_json:
         write_json(found if foreseen is None else {**found, "outlook": foreseen})
@@ -112,6 +112,7 @@ def fields(job: Job, why: Why, now: datetime) -> list[str]:
         ("why", why["summary"]),
         ("place", "" if job.get("queue_position") is None else str(job["queue_position"])),
         ("priority", str(job["priority"])),
+        ("inherits", amounts.number(job.get("inherited_priority"))),
         ("command", join(job["command"])),
         ("image", job.get("docker_image") or ""),
         ("each seat", seat(job)),

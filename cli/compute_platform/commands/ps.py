@@ -24,6 +24,7 @@ _COLUMNS = [
     Column("PROJECT", least=7),
     Column("PHASE"),
     Column("PRI", right=True),
+    Column("INH", right=True, rare=True),
     Column("TIME", right=True),
     Column("POS", right=True),
     Column("REASON", least=10, kept=True),
@@ -58,7 +59,7 @@ def ps(
     """List jobs.
 
     Those that wait or run, unless --all or --phase says more. TIME is how long a job waits or
-    runs so far, or how long it ran.
+    runs so far, or how long it ran; INH the priority it inherits from those that wait for it.
     """
     from compute_platform.client import LIVE
 
@@ -114,8 +115,9 @@ def row(job: Job, now: datetime) -> list[str]:
         job["project_id"],
         job["phase"],
         str(job["priority"]),
+        amounts.number(job.get("inherited_priority")),
         _time(job, now),
-        "" if position is None else str(position),
+        amounts.number(position),
         remark(job, now),
         "" if not nodes else nodes[0] + (f"+{len(nodes) - 1}" if len(nodes) > 1 else ""),
     ]

@@ -10,7 +10,7 @@ import click
 
 from compute_platform import amounts
 from compute_platform.errors import Misused
-from compute_platform.session import Session, api_command, say, write_json, write_lines
+from compute_platform.session import Session, api_command, at_option, say, write_json, write_lines
 
 if TYPE_CHECKING:
     from compute_platform.shapes import JsonObject
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @api_command
+@at_option
 @click.option("--name", help="Default: taken from the command.")
 @click.option("--project", help="Default: COMPUTE_PROJECT, or the only one you have.")
 @click.option("--gpus", type=click.FloatRange(min=0), help="GPUs for each replica, or a share: 0.25.")
@@ -73,8 +74,11 @@ def run(
     leaves the job running.
 
     With --dry-run nothing is submitted: the scheduler plans with it, and the exit code says
-    whether it starts now (0), would wait (3) or can never run (4).
+    whether it starts now (0), would wait (3) or can never run (4). Only there --at has a meaning:
+    what would have become of it then.
     """
+    if session.at is not None and not dry:
+        raise Misused("--at asks about the past: use it with --dry-run.")
     spec = job_spec(words, options)
     spec["project_id"] = project or default_project(session)
     if after := _after(session, options):
