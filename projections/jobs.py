@@ -81,8 +81,11 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
         )
 
 
+_ON = kinds(JobEvent)
+
+
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if not isinstance(recorded.event, JobEvent):
+    if recorded.event.__class__ not in _ON:
         return []
     return [(recorded.stream.partition("/")[2],)]
 
@@ -138,11 +141,12 @@ VIEW = View(
     name="jobs",
     row=JobRow,
     key=("id",),
-    on=kinds(JobEvent),
+    on=_ON,
     begins=kinds(e.Submitted),
     touches=_touches,
     fold=_fold,
     constant=("spec",),
+    over=lambda row: row.ended_at is not None,
     indexes=(
         "(submitted_at DESC, id DESC)",
         "(project, submitted_at DESC, id DESC)",

@@ -21,7 +21,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from domain.event import Event, Recorded
-from projections.copying import copy_in
+from projections.copying import as_json, copy_in
 from projections.past import history_ddl, replaced, replaced_by_key, span_of, unchanged
 
 R = TypeVar("R", bound="Row")
@@ -57,8 +57,9 @@ class View(Generic[R]):
     `key` names its primary key. `on` are the events it is about: `touches` gives the keys of the
     rows such an event changes, `fold` gives such a row after the event, None to have none, the
     same row to leave it. No row has the key yet when an event of `begins` touches it. Columns that
-    are `constant` in a row's life are left out of its history, and taken from the row. `version`
-    is raised when `fold` changes its meaning: the view is then rebuilt.
+    are `constant` in a row's life are left out of its history, and taken from the row. No event
+    touches a row any more, as a rule, that is `over`. `version` is raised when `fold` changes its
+    meaning: the view is then rebuilt.
     """
 
     name: str
@@ -69,6 +70,7 @@ class View(Generic[R]):
     fold: Callable[[R | None, Key, Recorded], R | None]
     begins: frozenset[type[Event]] = frozenset()
     constant: tuple[str, ...] = ()
+    over: Callable[[R], bool] = lambda _: False
     indexes: tuple[str, ...] = ()
     past_indexes: tuple[str, ...] = ()
     version: int = 1
@@ -170,12 +172,15 @@ class View(Generic[R]):
     def write(self, connection: Reader, changes: Changes[R]) -> None:
         """Put rows in the place of those before, and those that were replaced into the history."""
         before, after = changes.before, changes.after
-        old = [key for key, row in before.items() if after.get(key) is not row]
-        new = [row for key, row in after.items() if before.get(key) is not row]
-        if old:
-            connection.execute(self._remove, _columns(old))
+        gone = [key for key in before if key not in after]
+        new = [row for key, row in after.items() if key not in before]
+        other = [row for key, row in after.items() if before.get(key, row) is not row]
+        if gone:
+            connection.execute(self._remove, _columns(gone))
+        if other:
+            connection.execute(self._update, (as_json(self.past_columns, other),))
         copy_in(connection, self.table(), self.columns, new)
-        ends = ((end, span_of(row.position, end)) for row, end in changes.closed)
+        ends = [(end, span_of(row.position, end)) for row, end in changes.closed]
         past = [row for row, _ in changes.closed]
         copy_in(connection, self.past_table(), self.past_columns, past, ends)
 
@@ -186,10 +191,26 @@ class View(Generic[R]):
             f"DELETE FROM {self.table()} WHERE ({key}) IN (SELECT * FROM unnest({self._arrays}))"
         ).encode()
 
+    @cached_property
+    def _update(self) -> bytes:
+        """What is constant stays as it is, and need not be sent again."""
+        columns = {name: _kind(column) for name, column in self.past_columns.items()}
+        fields = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        values = ", ".join(f'"{name}" = n."{name}"' for name in columns if name not in self.key)
+        same = " AND ".join(f't."{name}" = n."{name}"' for name in self.key)
+        return (
+            f"UPDATE {self.table()} t SET {values}"
+            f" FROM json_to_recordset(%s) AS n ({fields}) WHERE {same}"
+        ).encode()
+
     @property
     def _arrays(self) -> str:
-        kinds = (self.columns[name].removesuffix(" NOT NULL") for name in self.key)
-        return ", ".join(f"%s::{kind}[]" for kind in kinds)
+        return ", ".join(f"%s::{_kind(self.columns[name])}[]" for name in self.key)
+
+
+def _kind(column: str) -> str:
+    """Its SQL type alone."""
+    return column.removesuffix(" NOT NULL")
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str | int]]:
