@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -119,6 +120,22 @@ def to_stored(
         }
     )
     return StoredEvent(stream, version, event.topic, state)
+
+
+class Passed(Event):
+    """In the place of an event that its reader is not about."""
+
+
+_PASSED = Passed()
+_NOBODY = Meta("", "", "")
+
+
+def from_stored_of(names: Collection[str], row: tuple[int, str, int, str, bytes, int]) -> Recorded:
+    """The event of a row; those of current names that are not among these are left unread."""
+    position, stream, version, name, _, recorded_at = row
+    if name in names or name not in domain_event.events():
+        return from_stored(*row)
+    return Recorded(position, StreamId(stream), version, recorded_at, _NOBODY, None, _PASSED)
 
 
 def from_stored(

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from domain.event import Event, Recorded
+from domain.event import events as known_events
 from infra import quarantine
 from infra.codec import FAULTS, Poison, poison
 from infra.quarantine import Connection
@@ -122,10 +123,15 @@ class Isolated:
         self.spent = {}
 
     def refuse(self, bad: Poison, reached: dict[str, int]) -> None:
-        """Hold the stream of an unreadable event back, for whom it is news and not discarded."""
+        """Hold the stream of an unreadable event back, for whom it is news and not discarded.
+
+        Of a known kind it is of no concern to read models that are not about it.
+        """
         held = quarantine.held(self._connection, reached, [bad.stream])
+        kind = known_events().get(bad.name)
         for view in self._views:
             known = (view.name, bad.stream) in held or reached[view.name] >= bad.position
+            known = known or (kind is not None and kind not in view.on)
             if not known and bad.position not in self._discarded[view.name]:
                 quarantine.enter(self._connection, view.name, bad)
 

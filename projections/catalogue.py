@@ -36,3 +36,5 @@ VIEWS: tuple[View[Any], ...] = (
     reservations.VIEW,
     inventory.VIEW,
 )
+HEAVY = (jobs.VIEW.name,)
+"""As much work as all others together."""

@@ -38,15 +38,18 @@ def unchanged(table: str, columns: Iterable[str], position: int) -> str:
     return f"(SELECT {names} FROM {table} WHERE position <= {position:d})"
 
 
-def replaced(past: str, columns: Iterable[str], position: int) -> str:
-    """A table expression of the rows at a position that were replaced since."""
+def replaced(past: str, columns: Iterable[str], position: int, where: str = "true") -> str:
+    """A table expression of the rows at a position that were replaced since.
+
+    With what `where` says of them a partial index of that can be used.
+    """
     names = ", ".join(f'"{name}"' for name in columns)
     # OFFSET 0 keeps it a range of the index for each size, whatever the planner believes.
     return f"""(
         SELECT {names} FROM generate_series(0, {SPANS}) AS sizes (size) CROSS JOIN LATERAL (
             SELECT * FROM {past} WHERE span = size AND position <= {position:d}
             AND position > {position:d} - (1::bigint << size) AND to_position > {position:d}
-            OFFSET 0
+            AND {where} OFFSET 0
         ) versions
     )"""
 

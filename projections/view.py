@@ -119,21 +119,21 @@ class View(Generic[R]):
         text = "\n".join([*self.ddl(), str(self.version)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def at(self, position: int | None) -> str:
+    def at(self, position: int | None, where: str = "true") -> str:
         """A table of the rows as they are, or of all as they were at a position of the log.
 
-        The latter has no constant columns.
+        The latter has no constant columns. With what `where` says, in SQL, of their own columns.
         """
         if position is None:
-            return self.table()
-        return f"({' UNION ALL '.join(self.parts(position))})"
+            return f"(SELECT * FROM {self.table()} WHERE {where})"
+        return f"({' UNION ALL '.join(self.parts(position, where))})"
 
-    def parts(self, position: int) -> tuple[str, str]:
+    def parts(self, position: int, where: str = "true") -> tuple[str, str]:
         """Two tables of the rows as they were: those that are so still, and those replaced."""
         names = self.past_columns
         return (
-            unchanged(self.table(), names, position),
-            replaced(self.past_table(), names, position),
+            f"(SELECT * FROM {unchanged(self.table(), names, position)} u WHERE {where})",
+            replaced(self.past_table(), names, position, where),
         )
 
     def at_key(self, position: int | None) -> str:
