@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +23,10 @@ from projections.view import View
 
 BATCH = 5000
 """The more at once, the fewer times a row is written that many events in a row change."""
+FEW = 500
+"""Up to so many events what counts is how soon they are shown, not what they cost."""
 CHANNEL = "views"
+log = logging.getLogger(__name__)
 _ADVANCE = f"""
     WITH moved AS (
         UPDATE view_positions SET position = %s WHERE view = ANY(%s) AND position < %s
@@ -76,7 +80,7 @@ class Projector:
             bad = unreadable.poison
             self._bring(behind, bad.position, lambda at: self._isolated.refuse(bad, at))
             return 1
-        if batch:
+        if batch and not self._bring_at_once(behind, batch):
             last = batch[-1].position
             try:
                 self._bring(behind, last, lambda at: self._isolated.take(batch, at, self._project))
@@ -85,6 +89,24 @@ class Projector:
                     raise
                 self._bring(behind, last, lambda at: self._isolated.take(batch, at))
         return len(batch)
+
+    def _bring_at_once(self, behind: int, batch: Sequence[Recorded]) -> bool:
+        """Bring a few events in one pipeline, as good as without round trips; whether it went well.
+
+        Where it did not, nothing is changed, and it cannot be said whose fault it was.
+        """
+        if len(batch) > FEW:
+            return False
+        last = batch[-1].position
+        try:
+            with self._connection.pipeline():
+                self._bring(behind, last, lambda at: self._isolated.take(batch, at, self._project))
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is met again, one statement at a time
+            log.debug("not in a pipeline: %s", error)
+            return False
+        return True
 
     def _bring(self, behind: int, last: int, fold: Callable[[dict[str, int]], None]) -> None:
         """Fold and bring the positions to `last`, in one transaction."""

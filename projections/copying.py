@@ -1,7 +1,8 @@
-"""Rows into a table by COPY: the cheapest way in for rows made in Python.
+"""Rows into a table: many by COPY, the cheapest way in for rows made in Python, few by INSERT.
 
-A row is written as JSON, by one call that is not Python, which COPY reads as CSV: a JSON array
-without its brackets is a line of CSV whose escape is the backslash.
+COPY is two round trips, and can be no part of a pipeline. For it a row is written as JSON, by one
+call that is not Python, and read as CSV: a JSON array without its brackets is a line of CSV whose
+escape is the backslash.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import Any
 
 import msgspec
 from psycopg import Connection
+from psycopg.pq import PipelineStatus
 
+FEW = 50
+"""Below so many rows INSERT is quicker."""
+ENDS = {"to_position": "bigint NOT NULL", "span": "smallint NOT NULL"}
+"""What a row of the history has beside its own columns."""
 PIECE = 500
 """Rows sent at once: the server takes them in while the next are made."""
 _FORMAT = r"""FORMAT csv, ESCAPE '\', NULL 'null'"""
 _encode = msgspec.json.Encoder().encode
 
 
-def copy_in(
+def put_in(
     connection: Connection[dict[str, Any]],
     table: str,
     columns: Mapping[str, str],
@@ -30,22 +36,47 @@ def copy_in(
 
     `ends` are the values of `to_position` and `span`, a pair a row.
     """
-    if not rows:
-        return
-    names = ", ".join(f'"{name}"' for name in columns)
-    if ends is not None:
-        names += ", to_position, span"
+    if len(rows) >= FEW and connection.pgconn.pipeline_status == PipelineStatus.OFF:
+        _copy(connection, table, columns, rows, ends)
+    elif rows:
+        kinds = columns if ends is None else {**columns, **ENDS}
+        names = ", ".join(f'"{name}"' for name in kinds)
+        query = f"INSERT INTO {table} ({names}) SELECT {names} FROM {recordset(kinds)}"
+        connection.execute(query.encode(), (as_json(columns, rows, ends),))
+
+
+def recordset(columns: Mapping[str, str]) -> str:
+    """A table expression `n` with these columns of a parameter made by `as_json`."""
+    fields = ", ".join(
+        f'"{name}" {kind.removesuffix(" NOT NULL")}' for name, kind in columns.items()
+    )
+    return f"json_to_recordset(%s) AS n ({fields})"
+
+
+def _copy(
+    connection: Connection[dict[str, Any]],
+    table: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Any],
+    ends: Sequence[tuple[int, int]] | None,
+) -> None:
+    names = ", ".join(f'"{name}"' for name in (columns if ends is None else {**columns, **ENDS}))
     query = f"COPY {table} ({names}) FROM STDIN ({_FORMAT})"
     with connection.cursor().copy(query.encode()) as copy:
         for piece in _pieces(columns, rows, ends):
             copy.write(piece)
 
 
-def as_json(columns: Iterable[str], rows: Sequence[Any]) -> str:
+def as_json(
+    columns: Iterable[str], rows: Sequence[Any], ends: Sequence[tuple[int, int]] | None = None
+) -> str:
     """These columns of rows, as an array of objects by column."""
     names = tuple(columns)
     values = attrgetter(*names)
-    return _encode([dict(zip(names, values(row), strict=True)) for row in rows]).decode()
+    found = [dict(zip(names, values(row), strict=True)) for row in rows]
+    for row, end in zip(found, ends or (), strict=False):
+        row.update(zip(ENDS, end, strict=True))
+    return _encode(found).decode()
 
 
 def _pieces(

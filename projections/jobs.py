@@ -219,7 +219,8 @@ def _page(where: str, at: int | None, *, constant: bool) -> str:
         return (
             f"SELECT v.*, now.spec FROM (SELECT * FROM view_jobs WHERE {where}) now"
             # OFFSET 0: one look at a time, for as many as the page has
-            f" CROSS JOIN LATERAL (SELECT * FROM {VIEW.at_key(at)} k WHERE k.id = now.id OFFSET 0) v"
+            f" CROSS JOIN LATERAL (SELECT * FROM {VIEW.at_key(at)} k WHERE k.id = now.id OFFSET 0)"
+            " v"
             " ORDER BY now.submitted_at DESC, now.id DESC LIMIT %(limit)s"
         )
     # Each part is cut to the page first: the rows that are so still are most jobs there ever were.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from projections.copying import ENDS
+
 SPANS = 62
 """The largest power of two: more positions than a log can have."""
 
@@ -22,7 +24,7 @@ def span_of(position: int, to_position: int) -> int:
 def history_ddl(table: str, columns: dict[str, str], indexes: Sequence[str]) -> list[str]:
     """The statements that make a table of closed versions."""
     inner = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    ends = "to_position bigint NOT NULL, span smallint NOT NULL"
+    ends = ", ".join(f"{name} {kind}" for name, kind in ENDS.items())
     return [
         f"CREATE TABLE {table} ({inner}, {ends})",
         *(

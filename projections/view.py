@@ -21,7 +21,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from domain.event import Event, Recorded
-from projections.copying import as_json, copy_in
+from projections.copying import as_json, put_in, recordset
 from projections.past import history_ddl, replaced, replaced_by_key, span_of, unchanged
 
 R = TypeVar("R", bound="Row")
@@ -179,10 +179,10 @@ class View(Generic[R]):
             connection.execute(self._remove, _columns(gone))
         if other:
             connection.execute(self._update, (as_json(self.past_columns, other),))
-        copy_in(connection, self.table(), self.columns, new)
+        put_in(connection, self.table(), self.columns, new)
         ends = [(end, span_of(row.position, end)) for row, end in changes.closed]
         past = [row for row, _ in changes.closed]
-        copy_in(connection, self.past_table(), self.past_columns, past, ends)
+        put_in(connection, self.past_table(), self.past_columns, past, ends)
 
     @cached_property
     def _remove(self) -> bytes:
@@ -194,13 +194,10 @@ class View(Generic[R]):
     @cached_property
     def _update(self) -> bytes:
         """What is constant stays as it is, and need not be sent again."""
-        columns = {name: _kind(column) for name, column in self.past_columns.items()}
-        fields = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        values = ", ".join(f'"{name}" = n."{name}"' for name in columns if name not in self.key)
+        values = ", ".join(f'"{n}" = n."{n}"' for n in self.past_columns if n not in self.key)
         same = " AND ".join(f't."{name}" = n."{name}"' for name in self.key)
         return (
-            f"UPDATE {self.table()} t SET {values}"
-            f" FROM json_to_recordset(%s) AS n ({fields}) WHERE {same}"
+            f"UPDATE {self.table()} t SET {values} FROM {recordset(self.past_columns)} WHERE {same}"
         ).encode()
 
     @property

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.project.events import Created
 from processors.projector import connect
+from projections import copying
 from projections.view import Changes, Key, Row, View, kinds
 
 
@@ -70,12 +72,19 @@ def keyed(found: Iterable[Noted]) -> dict[Key, Noted]:
     return {(row.id,): row for row in found}
 
 
-@given(st.lists(rows, max_size=8), st.lists(rows, max_size=8))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("few", [1, copying.FEW])
+@given(first=st.lists(rows, max_size=8), second=st.lists(rows, max_size=8))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_read_as_they_were_written(
-    dsn: str, first: list[Noted], second: list[Noted]
+    dsn: str, few: int, first: list[Noted], second: list[Noted]
 ) -> None:
     """New ones, then others in their place, some of them gone; and all of them as history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "FEW", few)  # COPY and INSERT
+        _check(dsn, first, second)
+
+
+def _check(dsn: str, first: list[Noted], second: list[Noted]) -> None:
     before, after = keyed(first), keyed(second)
     closed = [(row, row.position + 1 + n) for n, row in enumerate([*first, *second])]
     with closing(connect(dsn)) as connection:
