@@ -21,7 +21,7 @@ from projections.fold import fold
 from projections.recent import Recent
 from projections.view import View
 
-BATCH = 5000
+BATCH = 10_000
 """The more at once, the fewer times a row is written that many events in a row change."""
 FEW = 500
 """Up to so many events what counts is how soon they are shown, not what they cost."""
@@ -65,7 +65,7 @@ class Projector:
         self._stream = stream
         self._views = views
         self._isolated = Isolated(connection, views, project, clock=clock)
-        self._recent = Recent(4 * BATCH)
+        self._recent = Recent(2 * BATCH)
         self._reached: int | None = None
         """How far all read models had come after the last batch; None to ask the database."""
 
