@@ -104,6 +104,12 @@ class Horizon:
             self._windows[key] = (room, window)
         return self._windows[key][1]
 
+    def counts_on(self, job: Job, end: int | None) -> bool:
+        """Whether a start held before `end` is planned with what the job will have left by then."""
+        starts = [start for start, _ in self._rooms if end is None or start < end]
+        leaves = expected_end(job, self._now) if starts else None
+        return leaves is not None and leaves <= starts[-1]
+
     def take(self, found: Found, demand: Demand, end: int | None) -> None:
         """Seats were given away until `end`: holds that start before have less beside them."""
         if end is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -16,6 +17,7 @@ from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
+from domain.scheduling.one_seat import OneSeat
 from domain.scheduling.place import place
 from domain.scheduling.preempt import Candidates, find_victims, may_preempt, room_without
 from domain.scheduling.rank import Rank, Ranks
@@ -126,6 +128,9 @@ class _Cycle:
         self.reasons: dict[tuple[Demand, frozenset[NodeId]], WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.asked: set[JobId] = set()
+        self.made = Counter[str]()
+        """How many the jobs of each project made leave in this cycle."""
+        self.searches: dict[tuple[Demand, int], OneSeat] = {}
         self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
         self.promised: dict[JobId, Found] = {}
@@ -177,7 +182,7 @@ class _Cycle:
     def _start(self, job: Job, demand: Demand) -> _Outcome:
         """Place the job or keep room for it, if there is or will be some."""
         seconds, access = job.spec.expected_seconds, self.windows.access(job)
-        end = None if seconds is None else self.now + seconds * SECOND
+        end = _end(job, self.now)
         if job.id in self.promised:
             return self._bind(job, self.promised[job.id], demand)
         if (demand, seconds, access) not in self.failed:
@@ -189,17 +194,16 @@ class _Cycle:
                 placement = Placement(job.id, found.seats, found.gpu_model, terms)
                 self.plan.placements.append(placement)
                 return _Outcome.PLACED
-            if self.leaving and self._keep_room(job, demand, end):
+            if self.leaving and self._keep_room(job, demand):
                 return _Outcome.PROMISED
             self.failed.add((demand, seconds, access))
-        return _Outcome.PROMISED if self._preempt(job, demand, end) else _Outcome.BLOCKED
+        return _Outcome.PROMISED if self._preempt(job, demand) else _Outcome.BLOCKED
 
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
         """Keep the seats a preemptor was promised from everybody else, while it can have them."""
-        seconds = job.spec.expected_seconds
-        end = None if seconds is None else self.now + seconds * SECOND
+        end = _end(job, self.left_by)
         demand = replace(demand_of(job.spec), replicas=len(seats))
-        closed = self._kept(job, end, self.left_by - self.now)
+        closed = self._kept(job, end)
         if (
             self.ledger.affordable(job) >= len(seats)
             and not any(seat.node in closed for seat in seats)
@@ -221,57 +225,85 @@ class _Cycle:
         self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model, terms))
         return _Outcome.PLACED
 
-    def _open(self, room: Room, job: Job, end: int | None, wait: int = 0) -> Room:
-        """What of the room the job may have: beside held starts, on nodes not kept from it.
+    def _open(self, room: Room, job: Job, end: int | None) -> Room:
+        """What of the room the job may have: beside held starts, on nodes not kept from it."""
+        return self.opened.of(self.horizon.window(room, end), self._kept(job, end))
 
-        `wait` is how long it may take until it can begin.
-        """
-        return self.opened.of(self.horizon.window(room, end), self._kept(job, end, wait))
+    def _kept(self, job: Job, end: int | None) -> frozenset[NodeId]:
+        return self.windows.kept(self.windows.access(job), self.now, end)
 
-    def _kept(self, job: Job, end: int | None, wait: int = 0) -> frozenset[NodeId]:
-        late = None if end is None else end + wait
-        return self.windows.kept(self.windows.access(job), self.now, late)
-
-    def _keep_room(self, job: Job, demand: Demand, end: int | None) -> bool:
+    def _keep_room(self, job: Job, demand: Demand) -> bool:
         """Keep for the job what it will hold once others left, if that is enough."""
-        found = place(demand, self._open(self.later, job, end, self.left_by - self.now))
+        end = _end(job, self.left_by)
+        found = place(demand, self._open(self.later, job, end))
         if found is None:
             return False
         self._keep(found, demand)
         self._charge(job, found, demand, end)
         return True
 
-    def _preempt(self, job: Job, demand: Demand, end: int | None) -> bool:
+    def _preempt(self, job: Job, demand: Demand) -> bool:
         """Ask jobs that give way to make room beside the held starts, if that can help."""
-        grace = max(self.left_by - self.now, self.settings.grace_seconds * SECOND)
-        powerless = (demand, job.priority, job.spec.project, self._kept(job, end, grace))
+        end = _end(job, max(self.left_by, self.now + self.settings.grace_seconds * SECOND))
+        powerless = (demand, job.priority, job.spec.project, self._kept(job, end))
         if (
             not self.settings.enable_preemption
             or job.id in self.helped
             or powerless in self.powerless
         ):
             return False
-        able = self.candidates.of(job, self.asked)
-        room = self._open(self.later, job, end, grace)
-        victims = find_victims(self.snapshot, demand, room, able) if able else None
+        if self.later is self.room:
+            self.later = self.room.fork()
+        victims = self._victims(job, demand, end, self._open(self.later, job, end))
         if victims is None or not may_preempt(
-            self.snapshot, job, self._made(job) + len(victims), self.now
+            self.snapshot, job, self.made[job.spec.project] + len(victims), self.now
         ):
             self.powerless.add(powerless)
             return False
-        found = place(demand, room_without(self.snapshot, room, victims))
+        self._let_go(victims)
+        found = place(demand, self._open(self.later, job, end))
         assert found is not None, "the victims were chosen for it"
         for number, victim in enumerate(victims):
             kept_seats = () if number else found.seats
-            self.asked.add(victim.id)
             self.plan.preemptions.append(Preemption(victim.id, job.id, kept_seats))
-        self.later = room_without(self.snapshot, self.later, victims)
-        self.horizon.release(victims)
-        self.opened.clear()
+        self.made[job.spec.project] += len(victims)
         self._keep(found, demand)
         self._charge(job, found, demand, end)
         self.leaving = True
         return True
+
+    def _victims(self, job: Job, demand: Demand, end: int | None, room: Room) -> list[Job] | None:
+        """Those to ask so that the demand fits into the room; None if nobody can help."""
+        if demand.replicas > 1 or not demand.simple:
+            able = self._able(job, end)
+            return find_victims(self.snapshot, demand, room, able) if able else None
+        if place(demand, room) is not None:
+            return []
+        key = (demand, job.priority)
+        search = self.searches.get(key)
+        if search is None or search.room is not room or self.candidates.differ:
+            search = OneSeat(self.snapshot, demand, room, self._able(job, end))
+            self.searches[key] = search
+        return search.victims()
+
+    def _able(self, job: Job, end: int | None) -> list[Job]:
+        """Those that may be asked to make room: on nobody else's leaving counts a held start."""
+        able = self.candidates.of(job, self.asked)
+        return [victim for victim in able if not self.horizon.counts_on(victim, end)]
+
+    def _let_go(self, victims: list[Job]) -> None:
+        """Those who were asked to leave: from then on what they hold is there for others."""
+        for victim in victims:
+            self.asked.add(victim.id)
+            held = self.snapshot.allocations[victim.allocation] if victim.allocation else None
+            assert held is not None, "a victim is placed"
+            self.later.give_back(held)
+            self.opened.changed(seat.node for seat in held.seats)
+        self.horizon.release(victims)
+        if self.holds:
+            self.opened.clear()  # the rooms beside the holds are made anew
+        for search in self.searches.values():
+            search.left(victims)
 
     def _keep(self, found: Found, demand: Demand) -> None:
         """Seats that others still hold, or that are free, are kept for a job."""
@@ -281,12 +313,6 @@ class _Cycle:
             self.later = self.room if later else self.later
         for room in _different(self.room, self.later):
             room.take(found.seats, demand)
-
-    def _made(self, job: Job) -> int:
-        """How many the project's jobs made leave in this cycle."""
-        project = job.spec.project
-        preemptors = (self.snapshot.jobs[p.preemptor] for p in self.plan.preemptions)
-        return sum(preemptor.spec.project == project for preemptor in preemptors)
 
     def _hold(self, job: Job, demand: Demand) -> None:
         """Hold the job's start, if it is one of the first that the policy holds starts for."""
@@ -303,7 +329,7 @@ class _Cycle:
         held = job.spec.resources * len(found.seats)
         self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
         self.horizon.take(found, demand, end)
-        self.opened.took(found.seats)
+        self.opened.changed(seat.node for seat in found.seats)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
@@ -327,8 +353,7 @@ class _Cycle:
             return WaitReason(WaitCode.GANGS_OFF, seats=seats)
         if not self.ledger.affordable(job):
             return self.ledger.reason(job)
-        seconds = job.spec.expected_seconds
-        kept = self._kept(job, None if seconds is None else self.now + seconds * SECOND)
+        kept = self._kept(job, _end(job, self.now))
         if (demand, kept) not in self.reasons:
             found = explain(demand, self.snapshot, self.free, self.room, kept)
             self.reasons[demand, kept] = found
@@ -341,6 +366,12 @@ class _Cycle:
             self.plan.waits.append(Wait(job.id, reason))
         else:
             self.plan.more = True
+
+
+def _end(job: Job, start: int) -> int | None:
+    """When the job will have left if it starts then; None if nobody knows how long it runs."""
+    seconds = job.spec.expected_seconds
+    return None if seconds is None else start + seconds * SECOND
 
 
 def _different(*rooms: Room) -> Iterable[Room]:

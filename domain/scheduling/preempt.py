@@ -14,6 +14,7 @@ from domain.scheduling.place import place
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room, eligible, models_for
 from domain.scheduling.snapshot import Asked, Snapshot
+from domain.scheduling.space import Space
 from domain.values.ids import JobId, NodeId
 from domain.values.time import HOUR, SECOND
 
@@ -26,20 +27,23 @@ class Candidates:
     def __init__(self, snapshot: Snapshot, now: int, ranks: Ranks) -> None:
         self._snapshot, self._now, self._ranks = snapshot, now, ranks
         self._rules = snapshot.policy.scheduler.preemption
-        self._known: dict[tuple[int, int], list[Job]] = {}
+        self._known: dict[int, list[Job]] = {}
+        self.differ = self._rules.over_share
+        """Whether they are others for each job."""
 
     def of(self, job: Job, spared: set[JobId]) -> list[Job]:
-        """Those that may make room for `job`."""
+        """Those that may make room for `job`, without those that are spared."""
         if job.priority < self._rules.priority_threshold:
             return []
-        if self._rules.over_share:
-            return self._look(job, spared)
-        key = (job.priority, len(spared))  # who was asked once is asked no more
-        if key not in self._known:
-            self._known[key] = self._look(job, spared)
-        return self._known[key]
+        if self.differ:
+            found = self._look(job)
+        else:
+            if job.priority not in self._known:
+                self._known[job.priority] = self._look(job)
+            found = self._known[job.priority]
+        return [victim for victim in found if victim.id not in spared]
 
-    def _look(self, job: Job, spared: set[JobId]) -> list[Job]:
+    def _look(self, job: Job) -> list[Job]:
         jobs, now = self._snapshot.jobs, self._now
         found = [
             victim
@@ -48,7 +52,6 @@ class Candidates:
             and victim.phase in _MAY_BE_ASKED
             and victim.allocation == allocation.id
             and victim.spec.preemptible
-            and victim.id not in spared
             and self._gives_way(victim, job)
             and _may_be_asked(self._snapshot, victim, now)
         ]
@@ -108,13 +111,8 @@ def find_victims(
             break
     if not trial.fits():
         return None
-    for victim in sorted(victims, key=lambda v: -v.priority):
-        trial.put_back(victim)
-        if trial.fits():
-            victims.remove(victim)
-        else:
-            trial.without(victim)
-    return victims
+    spared = {v.id for v in sorted(victims, key=lambda v: -v.priority) if trial.spares(v)}
+    return [victim for victim in victims if victim.id not in spared]
 
 
 def _shortest(snapshot: Snapshot, demand: Demand, room: Room, found: list[Job]) -> int:
@@ -151,6 +149,8 @@ class _Trial:
     demand: Demand
     room: Room
     gone: dict[NodeId, dict[JobId, Allocation]] = field(default_factory=lambda: defaultdict(dict))
+    spaces: dict[NodeId, Space] = field(default_factory=dict)
+    """What nodes have left without those that are gone."""
 
     def __post_init__(self) -> None:
         self.models = models_for(self.demand, self.room)
@@ -178,13 +178,25 @@ class _Trial:
         allocation = _allocation(self.snapshot, victim)
         for node in {seat.node for seat in allocation.seats}:
             self.gone[node][victim.id] = allocation
-            self._count(node)
+            if self.demand.simple and self._may_use(node):
+                space = self.spaces.get(node) or self.room.spaces[node].copy()
+                _leave(space, allocation)
+                self._count(node, space)
 
-    def put_back(self, victim: Job) -> None:
-        """The victim has not left."""
-        for node in {seat.node for seat in _allocation(self.snapshot, victim).seats}:
+    def spares(self, victim: Job) -> bool:
+        """Whether the demand fits if the victim has not left; then it has not."""
+        allocation = _allocation(self.snapshot, victim)
+        before = {node: self.spaces.get(node) for node in {s.node for s in allocation.seats}}
+        for node in before:
             del self.gone[node][victim.id]
-            self._count(node)
+            self._recount(node)
+        if self.fits():
+            return True
+        for node, space in before.items():
+            self.gone[node][victim.id] = allocation
+            if space is not None:
+                self._count(node, space)
+        return False
 
     def fits(self) -> bool:
         """Whether the demand fits now."""
@@ -199,15 +211,22 @@ class _Trial:
             after.give_back(everyone[job])
         return after
 
-    def _count(self, node: NodeId) -> None:
-        if not self.demand.simple or not self._may_use(node):
-            return
-        space = self.room.spaces[node].copy()
-        for allocation in self.gone[node].values():
-            for seat in allocation.seats:
-                if seat.node == node:
-                    space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
+    def _recount(self, node: NodeId) -> None:
+        if node in self.spaces:
+            space = self.room.spaces[node].copy()
+            for allocation in self.gone[node].values():
+                _leave(space, allocation)
+            self._count(node, space)
+
+    def _count(self, node: NodeId, space: Space) -> None:
+        self.spaces[node] = space
         for model in self.models:
             count = space.count(self.demand, model)
             self.totals[model] += count - self.counts[model].get(node, 0)
             self.counts[model][node] = count
+
+
+def _leave(space: Space, allocation: Allocation) -> None:
+    for seat in allocation.seats:
+        if seat.node == space.node.id:
+            space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)

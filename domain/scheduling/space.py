@@ -55,9 +55,12 @@ class Space:
                 back += each
         if self.mig:
             back += instances.vacate(self.mig, devices) * each
-        returned = replace(per_seat, gpu_milli=back)
-        self.free = self.free + returned.less(self.short)
-        self.short = self.short.less(returned)
+        returned = per_seat if per_seat.gpu_milli == back else replace(per_seat, gpu_milli=back)
+        if self.short == NOTHING:
+            self.free = self.free + returned
+        else:
+            self.free = self.free + returned.less(self.short)
+            self.short = self.short.less(returned)
         self.seats -= 1
         self.owned -= owned
 

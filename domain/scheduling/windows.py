@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.node.node import pool_of
 from domain.reservation.events import Terms
@@ -148,7 +147,7 @@ class Opened:
         """By `id` of a room and what is kept: that room, and what is open of it."""
 
     def of(self, room: Room, kept: frozenset[NodeId]) -> Room:
-        """The room without what is kept; whoever takes from `room` must tell `took`."""
+        """The room without what is kept; whoever changes `room` must tell `changed`."""
         if not kept:
             return room
         key = (id(room), kept)
@@ -156,10 +155,11 @@ class Opened:
             self._rooms[key] = (room, room.without(kept))
         return self._rooms[key][1]
 
-    def took(self, seats: Iterable[Seat]) -> None:
-        """Seats were given away."""
+    def changed(self, nodes: Iterable[NodeId]) -> None:
+        """The nodes have something else left."""
+        told = set(nodes)
         for (_, kept), (room, opened) in self._rooms.items():
-            for node in {seat.node for seat in seats} - kept:
+            for node in told - kept:
                 opened.put(node, room.spaces.get(node))
 
     def clear(self) -> None:

@@ -78,6 +78,21 @@ def test_a_job_that_overruns_is_expected_to_run_as_long_again() -> None:
     assert stage.why("other").starts_at == began + 200 * SECOND
 
 
+def test_nobody_makes_room_whose_leaving_a_held_start_counts_on() -> None:
+    """Else the one behind would have what was promised to the one ahead of it."""
+    stage = Stage()
+    stage.node("n1", gpus=4)
+    stage.policy(primary_policy=Order.FIFO)
+    stage.ask("runs", 4, estimate_seconds=100)
+    stage.run()
+    stage.ask("ahead", 4, estimate_seconds=50)
+    stage.run()
+    stage.ask("behind", 4, priority=1000)
+    assert stage.decide().preemptions == []
+    stage.end(JobId("runs"))
+    assert stage.run() == ["ahead"]
+
+
 JOBS = st.lists(
     st.tuples(st.integers(1, 4), st.integers(1, 60), st.integers(1, 2), st.integers(0, 30)),
     min_size=2,
