@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -57,9 +58,11 @@ class Bell:
 class PostgresStream:
     """The port `EventStream` on the log itself."""
 
-    def __init__(self, store: Store, bell: Bell) -> None:
+    def __init__(self, store: Store, bell: Bell, names: Collection[str] | None = None) -> None:
+        """`names` are those of the events to read, for whom it is not all."""
         self._store = store
         self._bell = bell
+        self._names = names
 
     def read(self, after: int, limit: int) -> list[Recorded]:
         """Events above `after`, in log order, at most `limit`.
@@ -67,7 +70,9 @@ class PostgresStream:
         Ends before an event that cannot be read; UnknownEvent when that is the next one.
         """
         try:
-            return self._store.read(after, limit)
+            if self._names is None:
+                return self._store.read(after, limit)
+            return self._store.read_of(self._names, after, limit)
         except UnknownEvent:
             if limit == 1:
                 raise

@@ -56,6 +56,7 @@ def _usage() -> Usage:
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
+_NOBODY: frozenset[JobId] = frozenset()
 FOLD = 2
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
@@ -197,7 +198,7 @@ class Snapshot:
             self.jobs[job_id] = job
         if job.phase is not Phase.QUEUED:
             self.lines.remove(job_id)
-        waiters |= self.dependents.waiters.get(job_id, set())
+        waiters |= self.dependents.waiters.get(job_id, _NOBODY)
         self._stand([*sorted(waiters), job_id])
         if job.phase is Phase.QUEUED:
             self.lines.put(job, self.inheritance.of(job))
@@ -260,8 +261,9 @@ class Snapshot:
             self.spending.release(grant.allocation, recorded.recorded_at)
         amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
         payer = (project, grant.payer or grant.user)
-        self.used.setdefault(payer, NOTHING)
-        self.usage.change(key, (0, 0, 0), recorded.recorded_at)
+        if payer != key:
+            self.used.setdefault(payer, NOTHING)
+            self.usage.change(key, (0, 0, 0), recorded.recorded_at)
         self.usage.change(payer, amount, recorded.recorded_at)
         for pair in grant.labels:
             nodes_near = self.near.setdefault((project, pair), Counter())
