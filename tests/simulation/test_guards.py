@@ -29,6 +29,21 @@ SHOWS = {
     Guard.RETELL: 177,
     Guard.RAISE: 5,
     Guard.HOLD: 153,
+    Guard.NEWEST_OFFER: 309,
+    Guard.WINDOW: 2,
+    Guard.NOTICE: 13,
+    Guard.WINDOW_END: 24,
+    Guard.LEAVE: 2,
+    Guard.BUDGET: 2,
+    Guard.RESERVE: 25,
+    Guard.EACH_WINDOW: 75,
+    Guard.FIXED_PRICE: 309,
+    Guard.BUDGET_STOP: 244,
+    Guard.SLICES: 5,
+    Guard.AFTER: 1,
+    Guard.OUTCOME: 13,
+    Guard.WAITER: 1,
+    Guard.CAP: 1,
 }
 """A seed that breaks without the guard, to begin with: any change may move it to another."""
 
