@@ -11,10 +11,23 @@ import psycopg
 from domain.event import Recorded
 from infra.codec import UnknownEvent
 from infra.recorder import CHANNEL
-from infra.store import Store
+from infra.store import Log, Store
 
 POLL_SECONDS = 1.0
 log = logging.getLogger(__name__)
+
+
+def read_to_bad(store: Log, after: int, limit: int) -> list[Recorded]:
+    """Events above `after`, in log order, at most `limit`.
+
+    Ends before an event that cannot be read; UnknownEvent when that is the next one.
+    """
+    try:
+        return store.read(after, limit)
+    except UnknownEvent:
+        if limit == 1:
+            raise
+        return read_to_bad(store, after, limit // 2)
 
 
 class Bell:
@@ -66,12 +79,7 @@ class PostgresStream:
 
         Ends before an event that cannot be read; UnknownEvent when that is the next one.
         """
-        try:
-            return self._store.read(after, limit)
-        except UnknownEvent:
-            if limit == 1:
-                raise
-            return self.read(after, limit // 2)
+        return read_to_bad(self._store, after, limit)
 
     def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Return when there may be something new, at the latest after the time."""
