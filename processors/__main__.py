@@ -23,6 +23,7 @@ from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.leases import MARGIN_MS
 from infra.logging import configure
+from infra.places import Place
 from infra.settings import ALARM_CODE, Settings
 from infra.snapshots import Snapshots
 from infra.store import Store
@@ -85,8 +86,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                kept = Snapshots(dsn)
-                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept).run()
+                kept, place = Snapshots(dsn), Place(connection, epoch)
+                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept, place).run()
     finally:
         stream.close()
         connection.close()

@@ -28,7 +28,7 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
-from domain.reservation.events import ReservationEvent
+from domain.reservation.events import Cancelled, ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
@@ -285,7 +285,10 @@ class Snapshot:
         return True
 
     def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
-        changed = evolve_reservation(self.reservations.pop(name, None), event)
+        known = self.reservations.pop(name, None)
+        if known is None and isinstance(event, Cancelled):
+            return  # it was over by this clock, though not by that of the command
+        changed = evolve_reservation(known, event)
         for each in [*self.reservations.values()]:
             if each.is_over(at):
                 del self.reservations[each.name]
