@@ -262,7 +262,7 @@ def _play(draw: st.DataObject, cell: Paying, steps: int) -> None:
         running = [name for name in cell.in_phase(*PLACED) if not cell.job(name).stop_cause]
         match draw.draw(STEPS):
             case "ask":
-                name = f"job-{number}"
+                name = f"job-{len(cell.log)}"  # of its own, also in a second play
                 cell.submit(name, _wish(draw, name), draw.draw(st.sampled_from(["ada", "bob"])))
             case "pass":
                 cell.pass_time(draw.draw(st.sampled_from([1, 1_000, 10_000, 40_000])))
