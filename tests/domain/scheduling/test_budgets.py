@@ -258,7 +258,7 @@ def _wish(draw: st.DataObject, name: str) -> JobSpec:
 
 
 def _play(draw: st.DataObject, cell: Paying, steps: int) -> None:
-    for number in range(steps):
+    for _number in range(steps):
         running = [name for name in cell.in_phase(*PLACED) if not cell.job(name).stop_cause]
         match draw.draw(STEPS):
             case "ask":
