@@ -258,11 +258,11 @@ def _wish(draw: st.DataObject, name: str) -> JobSpec:
 
 
 def _play(draw: st.DataObject, cell: Paying, steps: int) -> None:
-    for number in range(steps):
+    for _number in range(steps):
         running = [name for name in cell.in_phase(*PLACED) if not cell.job(name).stop_cause]
         match draw.draw(STEPS):
             case "ask":
-                name = f"job-{number}"
+                name = f"job-{len(cell.log)}"  # of its own, also in a second play
                 cell.submit(name, _wish(draw, name), draw.draw(st.sampled_from(["ada", "bob"])))
             case "pass":
                 cell.pass_time(draw.draw(st.sampled_from([1, 1_000, 10_000, 40_000])))
