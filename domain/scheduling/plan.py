@@ -31,6 +31,8 @@ MOST_WAITS = 10_000
 """Explanations told in one cycle; the others follow in the next."""
 MOST_PLACEMENTS = 1000
 """Jobs placed in one cycle, so that none takes long; the next goes on with those then first."""
+MOST_PREEMPTIONS = 10_000
+"""Jobs asked to make room in one cycle, likewise; the last preemptor's are asked whole."""
 MOST_HOLDS = 64
 """Starts held at once in conservative backfill."""
 
@@ -137,7 +139,10 @@ class _Cycle:
         heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
         heapify(heap)
         while heap:
-            if len(self.plan.placements) >= MOST_PLACEMENTS:
+            if (
+                len(self.plan.placements) >= MOST_PLACEMENTS
+                or len(self.plan.preemptions) >= MOST_PREEMPTIONS
+            ):
                 self.plan.more = True
                 break
             rank, number, line = heappop(heap)
