@@ -25,12 +25,9 @@ from bench import busy
 from bench.options import positive
 from bench.report import Round, Row, medians, rows
 from infra.embedded import postgres
-from infra.follow import Bell, PostgresStream
 from infra.migrations import migrate
 from infra.recorder import Append, Datastore, Recorder
-from infra.store import Store
-from processors.projector import BATCH, Projector, connect
-from projections.tables import prepare
+from processors.projector import BATCH, Connection, connect
 
 EACH = 20
 """Events an append, at the steady rate."""
@@ -58,7 +55,7 @@ def run(options: argparse.Namespace) -> list[Row]:
             with _cell(server.dsn, f"round_{number}") as dsn:
                 with psycopg.connect(dsn, autocommit=True) as connection:
                     busy.fill(connection, options.size)
-                raw, caught = options.size / _raw(dsn), options.size / _catch_up(dsn)
+                raw, caught = options.size / _raw(dsn), options.size / _catch_up(dsn, options.size)
                 found.append({"projector.raw": raw, "projector.catch-up": caught})
                 late.append(_lag(dsn, options))
     speeds = rows(medians(found), "1/s", options.size, "projector.raw", [], "projector")
@@ -97,34 +94,45 @@ def _raw(dsn: str) -> float:
         return time.perf_counter() - began
 
 
-def _catch_up(dsn: str) -> float:
-    store = Store(dsn)
+def _catch_up(dsn: str, size: int) -> float:
+    """Seconds for all events by the pace of the process after its first batch."""
+    with closing(connect(dsn)) as connection, _running(dsn):
+        while not (first := _shown(connection)):
+            time.sleep(0.005)
+        began, now = time.perf_counter(), first
+        while now < size:
+            time.sleep(0.005)
+            now = _shown(connection)
+        return (time.perf_counter() - began) * size / (size - first)
+
+
+def _shown(connection: Connection) -> int:
+    """How far the last of the read models is."""
+    row = connection.execute(_SHOWN).fetchone()
+    return row["position"] or 0 if row else 0
+
+
+@contextmanager
+def _running(dsn: str) -> Iterator[None]:
+    """The projector as a process of its own."""
+    environment = {**os.environ, "COMPUTE_DATABASE_URL": dsn}
+    command = [sys.executable, "-m", "processors", "projector"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # ours
     try:
-        with closing(connect(dsn)) as connection, closing(PostgresStream(store, Bell(dsn))) as log:
-            prepare(connection)
-            projector = Projector(connection, log)
-            began = time.perf_counter()
-            while projector.step():
-                pass
-            return time.perf_counter() - began
+        yield
     finally:
-        store.close()
+        process.terminate()
+        process.wait()
 
 
 def _lag(dsn: str, options: argparse.Namespace) -> Round:
     """Append steadily while the projector runs as a process of its own."""
     count = options.rate * options.seconds
     work = list(islice(busy.rows(busy.events(options.size + count)), options.size, None))
-    environment = {**os.environ, "COMPUTE_DATABASE_URL": dsn}
-    command = [sys.executable, "-m", "processors", "projector"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # ours
-    try:
+    with _running(dsn):
         watch = _Watch(dsn)
         appends = _append(dsn, work, options.rate, watch)
         late = watch.finish()
-    finally:
-        process.terminate()
-        process.wait()
     return {
         "projector.append.p50": _percentile(appends, 50),
         "projector.lag.p50": _percentile(late, 50),
@@ -194,9 +202,7 @@ class _Watch:
         while not (self._done.is_set() and self._seen == len(self._waiting)):
             for _ in self._connection.notifies(timeout=0.2, stop_after=1):
                 pass
-            row = self._connection.execute(_SHOWN).fetchone()
-            now = time.perf_counter()
-            shown = row["position"] if row else 0
+            shown, now = _shown(self._connection), time.perf_counter()
             while self._seen < len(self._waiting) and self._waiting[self._seen][0] <= shown:
                 self._lags.append(max(0.0, now - self._waiting[self._seen][1]) * 1000)
                 self._seen += 1

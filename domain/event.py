@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NewType, TypeVar
+from typing import Any, ClassVar, NamedTuple, NewType, TypeVar
 
 StreamId = NewType("StreamId", str)
 """`kind/id`, for example `job/job-01jx...`; one stream per aggregate."""
@@ -73,8 +73,7 @@ def fold(
     return state
 
 
-@dataclass(frozen=True)
-class Meta:
+class Meta(NamedTuple):
     """Who caused an event and for whom: the part of the envelope the writer states.
 
     `cause` is the event position (`event:42`) or command (`command:<id>`) that led to it.
@@ -86,12 +85,12 @@ class Meta:
     project: str | None = None
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event in its envelope, as read from the log.
 
     `position` orders the whole log and may have gaps; `version` counts from 1 in its stream
     without gaps; `recorded_at` is store time in microseconds since the epoch, never falling.
+    A tuple, as `Meta` is: one is made for every event read, several times faster than a dataclass.
     """
 
     position: int

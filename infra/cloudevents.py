@@ -22,7 +22,7 @@ from infra.outbox import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_envelopes = msgspec.json.Decoder(Envelope)
+_envelopes = msgspec.json.Decoder(Envelope[msgspec.Raw])
 _format = JSONFormat()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
@@ -66,28 +67,41 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\0", "")
 
 
-class Envelope(msgspec.Struct, frozen=True):
-    """What a row's `state` holds; `data` is the event's own JSON."""
+Data = TypeVar("Data")
+
+
+class Envelope(msgspec.Struct, Generic[Data], frozen=True):
+    """What a row's `state` holds; `data` is the event, or its own JSON."""
 
     actor: str
     cause: str
     correlation: str
     project: str | None
     epoch: int | None
-    data: msgspec.Raw
+    data: Data
 
 
-_envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder()
+_unread = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+_wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
+_datas: dict[str, msgspec.json.Decoder[Event]] = {}
 
 
-def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Any]:
-    decoder = _decoders.get(kind.topic)
+def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
+    """The decoder of rows of a current name, None for any other."""
+    decoder = _wholes.get(name)
+    kind: Any = domain_event.events().get(name)
+    if decoder is None and kind is not None:
+        decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
+    return decoder
+
+
+def _data(kind: type[Event]) -> msgspec.json.Decoder[Event]:
+    decoder = _datas.get(kind.topic)
     if decoder is None:
-        decoder = _decoders[kind.topic] = msgspec.json.Decoder(kind)
+        decoder = _datas[kind.topic] = msgspec.json.Decoder(kind)
     return decoder
 
 
@@ -108,19 +122,40 @@ def to_stored(
     return StoredEvent(stream, version, event.topic, state)
 
 
+class Passed(Event):
+    """In the place of an event that its reader is not about."""
+
+
+_PASSED = Passed()
+_NOBODY = Meta("", "", "")
+
+
+def from_stored_of(names: Collection[str], row: tuple[int, str, int, str, bytes, int]) -> Recorded:
+    """The event of a row; those of current names that are not among these are left unread."""
+    position, stream, version, name, _, recorded_at = row
+    if name in names or name not in domain_event.events():
+        return from_stored(*row)
+    return Recorded(position, StreamId(stream), version, recorded_at, _NOBODY, None, _PASSED)
+
+
 def from_stored(
     position: int, stream: str, version: int, name: str, state: bytes, recorded_at: int
 ) -> Recorded:
     """The event of a row, upcast to the current version; UnknownEvent if that cannot be done."""
     try:
-        envelope = _envelopes.decode(state)
-        event = decode(name, envelope.data)
+        whole = _whole(name)
+        if whole is not None:  # in one go: reading a log is mostly this
+            read = whole.decode(state)
+            event: Event = read.data
+        else:
+            read = _unread.decode(state)
+            event = decode(name, read.data)
     except FAULTS as error:
         raise UnknownEvent(
             Poison(StreamId(stream), position, version, name, said(error))
         ) from error
-    meta = Meta(envelope.actor, envelope.cause, envelope.correlation, envelope.project)
-    return Recorded(position, StreamId(stream), version, recorded_at, meta, envelope.epoch, event)
+    meta = Meta(read.actor, read.cause, read.correlation, read.project)
+    return Recorded(position, StreamId(stream), version, recorded_at, meta, read.epoch, event)
 
 
 def decode(name: str, data: bytes | msgspec.Raw) -> Event:
@@ -129,8 +164,7 @@ def decode(name: str, data: bytes | msgspec.Raw) -> Event:
     if kind is None:  # an older version, or unknown
         kind, upcast = domain_event.current(name, msgspec.json.decode(data))
         return msgspec.convert(upcast, kind)
-    event: Event = _decoder(kind).decode(data)
-    return event
+    return _data(kind).decode(data)
 
 
 def to_builtins(value: object) -> Any:

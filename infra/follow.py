@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -15,6 +17,21 @@ from infra.store import Store
 
 POLL_SECONDS = 1.0
 log = logging.getLogger(__name__)
+
+
+def read_to_bad(
+    read: Callable[[int, int], list[Recorded]], after: int, limit: int
+) -> list[Recorded]:
+    """Events above `after`, in log order, at most `limit`.
+
+    Ends before an event that cannot be read; UnknownEvent when that is the next one.
+    """
+    try:
+        return read(after, limit)
+    except UnknownEvent:
+        if limit == 1:
+            raise
+        return read_to_bad(read, after, limit // 2)
 
 
 class Bell:
@@ -57,21 +74,20 @@ class Bell:
 class PostgresStream:
     """The port `EventStream` on the log itself."""
 
-    def __init__(self, store: Store, bell: Bell) -> None:
+    def __init__(self, store: Store, bell: Bell, names: Collection[str] | None = None) -> None:
+        """`names` are those of the events to read, for whom it is not all."""
         self._store = store
         self._bell = bell
+        self._names = names
 
     def read(self, after: int, limit: int) -> list[Recorded]:
         """Events above `after`, in log order, at most `limit`.
 
         Ends before an event that cannot be read; UnknownEvent when that is the next one.
         """
-        try:
-            return self._store.read(after, limit)
-        except UnknownEvent:
-            if limit == 1:
-                raise
-            return self.read(after, limit // 2)
+        if self._names is None:
+            return read_to_bad(self._store.read, after, limit)
+        return read_to_bad(partial(self._store.read_of, self._names), after, limit)
 
     def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Return when there may be something new, at the latest after the time."""

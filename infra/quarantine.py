@@ -20,6 +20,8 @@ from domain.consumer.events import ConsumerEvent
 from infra.codec import Poison, from_stored
 
 Connection = psycopg.Connection[dict[str, Any]]
+FEW = 100
+"""Rows that are read whether they are asked for or not: as a rule there are none."""
 log = logging.getLogger(__name__)
 
 
@@ -71,13 +73,15 @@ def enter(connection: Connection, consumer: str, poison: Poison, *, stops: bool 
 
 
 def held(
-    connection: Connection, consumers: Collection[str], streams: Collection[str]
+    connection: Connection, consumers: Collection[str], streams: Iterable[str]
 ) -> set[tuple[str, str]]:
-    """Which (consumer, stream) of these are held back."""
-    rows = connection.execute(
-        "SELECT consumer, stream FROM quarantine WHERE consumer = ANY(%s) AND stream = ANY(%s)",
-        (list(consumers), list(streams)),
-    ).fetchall()
+    """Which (consumer, stream) are held back: all there are, or of many those of these streams."""
+    query, names = "SELECT consumer, stream FROM quarantine WHERE consumer = ANY(%s)", [*consumers]
+    rows = connection.execute(f"{query} LIMIT %s".encode(), (names, FEW)).fetchall()
+    if len(rows) == FEW:
+        wanted = list({*streams})
+        query += " AND stream = ANY(%s)"
+        rows = connection.execute(query.encode(), (names, wanted)).fetchall()
     return {(row["consumer"], row["stream"]) for row in rows}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,7 @@ from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from domain.event import Change as Change  # those who append need it with the store
 from domain.event import stream_of as stream_of
-from infra.codec import FAULTS, UnknownEvent, from_stored, poison, to_stored
+from infra.codec import FAULTS, UnknownEvent, from_stored, from_stored_of, poison, to_stored
 from infra.commits import GroupCommit
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
@@ -177,6 +177,11 @@ class Store(Log):
         return [
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))
         ]
+
+    def read_of(self, names: Collection[str], after: int, limit: int) -> list[Recorded]:
+        """As `read`; events of names that are not among these have their places, and no more."""
+        rows = _guarded(lambda: self._recorder.read_log(after, limit))
+        return [from_stored_of(names, row) for row in rows]
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
         return [

@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.leases import MARGIN_MS
 from infra.logging import configure
+from infra.places import Place
 from infra.settings import ALARM_CODE, Settings
 from infra.snapshots import Snapshots
 from infra.store import Store
@@ -32,7 +33,7 @@ from processors.lanes import Lanes
 from processors.reading import PostgresQuarantine
 from processors.stream import EventStream
 from processors.watch import PostgresWatch
-from projections.catalogue import VIEWS
+from projections.catalogue import HEAVY, VIEWS
 from projections.tables import prepare
 from projections.view import View
 
@@ -50,10 +51,10 @@ class Stream(EventStream, Protocol):
         """Give the connections back."""
 
 
-def follow(settings: Settings, store: Store) -> Stream:
-    """The log as the settings say to read it."""
+def follow(settings: Settings, store: Store, names: Collection[str] | None = None) -> Stream:
+    """The log as the settings say to read it; for whom not all events matter, these."""
     if settings.follow == "postgres":
-        return PostgresStream(store, Bell(settings.database_url))
+        return PostgresStream(store, Bell(settings.database_url), names)
     from infra.kafka import cell_of  # here: without Kafka no client is loaded
     from infra.kafka_stream import KafkaStream
 
@@ -66,13 +67,14 @@ def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.P
     dsn = settings.database_url
     with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
         prepare(connection)
-        with closing(follow(settings, store)) as stream:
+        names = frozenset(kind.topic for view in views for kind in view.on)
+        with closing(follow(settings, store, names)) as stream:
             yield projector.Projector(connection, stream, views)
 
 
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
-    Lanes(partial(lane, settings), VIEWS).run()
+    Lanes(partial(lane, settings), VIEWS, HEAVY).run()
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -84,8 +86,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         with lead(dsn, store, scheduler.ROLE) as epoch:
             if epoch is not None:
-                kept = Snapshots(dsn)
-                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept).run()
+                kept, place = Snapshots(dsn), Place(connection, epoch)
+                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept, place).run()
     finally:
         stream.close()
         connection.close()
@@ -223,6 +225,8 @@ def main(names: list[str]) -> None:
     # A batch of events is many small objects for a short time: by default the collector would look
     # through all of them each time 700 more are made, for a third of the projector's time.
     gc.set_threshold(100_000, 50, 100)
+    # Who waited for the database should not wait long for whoever computes.
+    sys.setswitchinterval(0.001)
     unknown = [name for name in names if name not in PROCESSES]
     if unknown:
         sys.exit(f"no process {unknown[0]!r}; there are: {', '.join(PROCESSES)}")

@@ -14,7 +14,8 @@ from typing import Any
 
 import psycopg
 
-from domain.event import Recorded
+from domain.event import Event, Recorded
+from domain.event import events as known_events
 from infra import quarantine
 from infra.codec import FAULTS, Poison, poison
 from infra.quarantine import Connection
@@ -77,30 +78,44 @@ class Isolated:
         }
 
     def take(
-        self, events: Sequence[Recorded], reached: dict[str, int], *, careful: bool = False
+        self, events: Sequence[Recorded], reached: dict[str, int], fold: Fold | None = None
     ) -> None:
         """Fold events into each read model that has not come so far; the caller has a transaction.
 
-        Raises what failed; `careful` finds the events that fail and holds their streams back.
+        With a `fold` by that, which raises what failed; else with care: the events that fail are
+        found, and their streams held back.
         """
-        fold = self._carefully if careful else self._fold
-        streams = {recorded.stream for recorded in events}
-        held = quarantine.held(self._connection, list(reached), streams)
+        fold = fold or self._carefully
+        held = quarantine.held(self._connection, reached, (each.stream for each in events))
+        about = self._sort(events)
         for view in self._views:
             passed, after = self._discarded[view.name], reached[view.name]
-            fresh = [
-                r
-                for r in events
-                if r.event.__class__ in view.on
-                and r.position > after
-                and r.position not in passed
-                and (not held or (view.name, r.stream) not in held)
-            ]
+            fresh = about[view.name]
+            if passed or held or (fresh and fresh[0].position <= after):
+                fresh = [
+                    r
+                    for r in fresh
+                    if r.position > after
+                    and r.position not in passed
+                    and (view.name, r.stream) not in held
+                ]
             if fresh:
                 began = self._clock()
                 with _named(view):
                     fold(self._connection, view, fresh)
                 self.spent[view.name] = self.spent.get(view.name, 0) + self._clock() - began
+
+    def _sort(self, events: Sequence[Recorded]) -> dict[str, list[Recorded]]:
+        """The events that each read model is about, in one pass over all."""
+        found: dict[str, list[Recorded]] = {view.name: [] for view in self._views}
+        about: dict[type[Event], list[list[Recorded]]] = {}
+        for view in self._views:
+            for kind in view.on:
+                about.setdefault(kind, []).append(found[view.name])
+        for recorded in events:
+            for wanted in about.get(recorded.event.__class__, ()):
+                wanted.append(recorded)
+        return found
 
     def only(self, views: Sequence[View[Any]]) -> None:
         """Leave all other read models to somebody else."""
@@ -108,10 +123,15 @@ class Isolated:
         self.spent = {}
 
     def refuse(self, bad: Poison, reached: dict[str, int]) -> None:
-        """Hold the stream of an unreadable event back, for whom it is news and not discarded."""
-        held = quarantine.held(self._connection, list(reached), [bad.stream])
+        """Hold the stream of an unreadable event back, for whom it is news and not discarded.
+
+        Of a known kind it is of no concern to read models that are not about it.
+        """
+        held = quarantine.held(self._connection, reached, [bad.stream])
+        kind = known_events().get(bad.name)
         for view in self._views:
             known = (view.name, bad.stream) in held or reached[view.name] >= bad.position
+            known = known or (kind is not None and kind not in view.on)
             if not known and bad.position not in self._discarded[view.name]:
                 quarantine.enter(self._connection, view.name, bad)
 

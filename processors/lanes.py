@@ -1,7 +1,8 @@
 """The projector's threads: all read models in one, those that hold the others up in their own.
 
 In step they share what is read of the log, one transaction and one wake-up for each batch; so a
-read model that is slow, or whose table fails, would be the pace of all.
+read model that is slow, or whose table fails, would be the pace of all. Some are known to be much
+work and have their own from the beginning: while one thread waits for Postgres, another folds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -41,15 +42,20 @@ def holds_up(spent: Mapping[str, float]) -> str | None:
 class Lanes:
     """One process's projectors. What is taken out of step stays out until the process ends."""
 
-    def __init__(self, open_lane: Open, views: Sequence[View[Any]]) -> None:
+    def __init__(
+        self, open_lane: Open, views: Sequence[View[Any]], heavy: Collection[str] = ()
+    ) -> None:
         self._open = open_lane
         self._views = list(views)
+        self._heavy = heavy
         self._stop = threading.Event()
         self._apart: list[threading.Thread] = []
 
     def run(self) -> None:
         """Project until the lane of all fails; then the others end too."""
         try:
+            for name in self._heavy:
+                self._begin(self._take_out(name))
             with self._open(self._views) as projector:
                 while True:
                     self._turn(projector)
@@ -78,11 +84,18 @@ class Lanes:
             projector.wait(WAIT_SECONDS)
 
     def _set_apart(self, projector: Projector, name: str) -> None:
+        view = self._take_out(name)
+        projector.only(self._views)
+        self._begin(view)
+
+    def _take_out(self, name: str) -> View[Any]:
         [view] = [view for view in self._views if view.name == name]
         self._views.remove(view)
-        projector.only(self._views)
+        return view
+
+    def _begin(self, view: View[Any]) -> None:
         thread = threading.Thread(
-            target=self._alone, args=(view,), name=f"projector-{name}", daemon=True
+            target=self._alone, args=(view,), name=f"projector-{view.name}", daemon=True
         )
         self._apart.append(thread)
         thread.start()

@@ -113,7 +113,7 @@ class Rebuilder:
             isolated.refuse(unreadable.poison, reached)
             return unreadable.poison.position
         if batch:
-            isolated.take(batch, reached, careful=True)
+            isolated.take(batch, reached)
         return batch[-1].position if batch else position
 
     def _exchange(self, isolated: Isolated, view: View[Any], new: View[Any], position: int) -> int:

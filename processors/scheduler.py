@@ -42,6 +42,13 @@ class Kept(Protocol):
         """The newest state kept for a position up to `most`, else the empty one."""
 
 
+class Told(Protocol):
+    """Where it is told how far the leader has read."""
+
+    def note(self, position: int) -> None:
+        """It has read up to this position."""
+
+
 class Scheduler:
     """One leader's working life. Its snapshot is folded from the log when it takes over.
 
@@ -56,6 +63,7 @@ class Scheduler:
         now: Callable[[], int],
         ward: Quarantine | None = None,
         kept: Kept | None = None,
+        place: Told | None = None,
     ) -> None:
         """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
@@ -65,7 +73,7 @@ class Scheduler:
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
         self._reading = Reading(store, stream, ROLE, ward)
-        self._kept = kept
+        self._kept, self._place = kept, place
         self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
         self._unsaved = 0
         self._planned = 0
@@ -77,6 +85,7 @@ class Scheduler:
         """Follow the log for ever; StaleWriter ends it when another leader took over."""
         while True:
             busy = self.cycle()
+            self.tell()
             self.save(busy)
             if not busy:
                 self._stream.wait(1.0)
@@ -136,6 +145,11 @@ class Scheduler:
             self._kept.save(self.snapshot)
         except psycopg.Error as error:
             log.warning("the state could not be kept: %s", error)
+
+    def tell(self) -> None:
+        """Say how far it has read."""
+        if self._place is not None:
+            self._place.note(self.snapshot.position)
 
     def _behind(self) -> bool:
         return self.snapshot.position < self._recorded

@@ -38,3 +38,5 @@ VIEWS: tuple[View[Any], ...] = (
     inventory.VIEW,
     waiters.VIEW,
 )
+HEAVY = (jobs.VIEW.name,)
+"""As much work as all others together."""

@@ -56,6 +56,7 @@ VIEW = View(
     begins=kinds(Committed),
     touches=_touches,
     fold=_fold,
+    over=lambda _: True,
     indexes=("(job, rank, number DESC)",),
 )
 

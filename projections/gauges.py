@@ -29,7 +29,8 @@ SELECT p.consumer, p.position, coalesce(h.events, 0) AS events,
        greatest(0, coalesce(extract(epoch FROM clock_timestamp()) - n.recorded_at / 1e6, 0))::float8
        AS seconds
 FROM (SELECT view AS consumer, position FROM view_positions
-      UNION ALL SELECT 'relay:' || topic, position FROM relay_positions) p
+      UNION ALL SELECT 'relay:' || topic, position FROM relay_positions
+      UNION ALL SELECT consumer, position FROM consumer_places) p
 LEFT JOIN LATERAL (
     SELECT recorded_at FROM stored_events WHERE notification_id > p.position
     ORDER BY notification_id LIMIT 1
@@ -46,7 +47,7 @@ COUNTED = 10_000
 
 
 def lags(connection: Reader, head: int) -> list[Lag]:
-    """Every read model and every topic of the relay."""
+    """Every read model, every topic of the relay, and the scheduler."""
     rows = connection.execute(_LAGS, (COUNTED,)).fetchall()
     found = [Lag(**row) for row in rows]
     return [

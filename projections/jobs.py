@@ -81,8 +81,11 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
         )
 
 
+_ON = kinds(JobEvent)
+
+
 def _touches(recorded: Recorded) -> Iterable[Key]:
-    if not isinstance(recorded.event, JobEvent):
+    if recorded.event.__class__ not in _ON:
         return []
     return [(recorded.stream.partition("/")[2],)]
 
@@ -138,11 +141,12 @@ VIEW = View(
     name="jobs",
     row=JobRow,
     key=("id",),
-    on=kinds(JobEvent),
+    on=_ON,
     begins=kinds(e.Submitted),
     touches=_touches,
     fold=_fold,
     constant=("spec",),
+    over=lambda row: row.ended_at is not None,
     indexes=(
         "(submitted_at DESC, id DESC)",
         "(project, submitted_at DESC, id DESC)",
@@ -150,8 +154,9 @@ VIEW = View(
         "(due_at) WHERE due_at IS NOT NULL",
         "(stop_deadline) WHERE stop_deadline IS NOT NULL",
         "(limit_at) WHERE limit_at IS NOT NULL",
+        "(id) WHERE phase = 'blocked'",
     ),
-    past_indexes=("(id)",),
+    past_indexes=("(id)", "(span, position) WHERE phase = 'blocked'"),
 )
 _SPEC = ", (SELECT spec FROM view_jobs now WHERE now.id = v.id) AS spec"
 
@@ -198,26 +203,40 @@ def find(
     if before is not None:
         conditions.append("(submitted_at, id) < (%(at)s, %(id)s)")
         arguments.update(at=before[0], id=before[1])
-    query = _page(" AND ".join(conditions), at)
+    query = _page(" AND ".join(conditions), at, constant=which.phases is None)
     records = connection.execute(query.encode(), arguments).fetchall()
     return [VIEW.read(record) for record in records]
 
 
-def _page(where: str, at: int | None) -> str:
+def _page(where: str, at: int | None, *, constant: bool) -> str:
+    """The query of a page; whether its conditions are on what never changes of a job."""
     order = "ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
     if at is None:
         return f"SELECT * FROM view_jobs WHERE {where} {order}"
+    # What was there at a position was submitted by its time: all later ones need no look.
+    where += f" AND submitted_at <= (SELECT time_at({at:d}))"
+    if constant:
+        return (
+            f"SELECT v.*, now.spec FROM (SELECT * FROM view_jobs WHERE {where}) now"
+            # OFFSET 0: one look at a time, for as many as the page has
+            f" CROSS JOIN LATERAL (SELECT * FROM {VIEW.at_key(at)} k WHERE k.id = now.id OFFSET 0)"
+            " v"
+            " ORDER BY now.submitted_at DESC, now.id DESC LIMIT %(limit)s"
+        )
     # Each part is cut to the page first: the rows that are so still are most jobs there ever were.
     parts = (f"(SELECT * FROM {part} p WHERE {where} {order})" for part in VIEW.parts(at))
     return f"SELECT v.*{_SPEC} FROM ({' UNION ALL '.join(parts)}) v {order}"
 
 
+_BLOCKED = f"phase = '{Phase.BLOCKED}'"
+
+
 def blocked(connection: Reader, projects: Sequence[str] | None, at: int | None = None) -> int:
     """How many jobs wait outside of the queue for others to end."""
     record = connection.execute(
-        f"SELECT count(*) AS jobs FROM {VIEW.at(at)} v WHERE ended_at IS NULL AND phase = %s"
-        " AND (%s OR project = ANY(%s))".encode(),
-        (Phase.BLOCKED, projects is None, list(projects or ())),
+        f"SELECT count(*) AS jobs FROM {VIEW.at(at, _BLOCKED)} v"
+        " WHERE %s OR project = ANY(%s)".encode(),
+        (projects is None, list(projects or ())),
     ).fetchone()
     assert record is not None
     return int(record["jobs"])

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from projections.copying import ENDS
+
 SPANS = 62
 """The largest power of two: more positions than a log can have."""
 
@@ -22,7 +24,7 @@ def span_of(position: int, to_position: int) -> int:
 def history_ddl(table: str, columns: dict[str, str], indexes: Sequence[str]) -> list[str]:
     """The statements that make a table of closed versions."""
     inner = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    ends = "to_position bigint NOT NULL, span smallint NOT NULL"
+    ends = ", ".join(f"{name} {kind}" for name, kind in ENDS.items())
     return [
         f"CREATE TABLE {table} ({inner}, {ends})",
         *(
@@ -38,15 +40,18 @@ def unchanged(table: str, columns: Iterable[str], position: int) -> str:
     return f"(SELECT {names} FROM {table} WHERE position <= {position:d})"
 
 
-def replaced(past: str, columns: Iterable[str], position: int) -> str:
-    """A table expression of the rows at a position that were replaced since."""
+def replaced(past: str, columns: Iterable[str], position: int, where: str = "true") -> str:
+    """A table expression of the rows at a position that were replaced since.
+
+    With what `where` says of them a partial index of that can be used.
+    """
     names = ", ".join(f'"{name}"' for name in columns)
     # OFFSET 0 keeps it a range of the index for each size, whatever the planner believes.
     return f"""(
         SELECT {names} FROM generate_series(0, {SPANS}) AS sizes (size) CROSS JOIN LATERAL (
             SELECT * FROM {past} WHERE span = size AND position <= {position:d}
             AND position > {position:d} - (1::bigint << size) AND to_position > {position:d}
-            OFFSET 0
+            AND {where} OFFSET 0
         ) versions
     )"""
 

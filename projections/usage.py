@@ -70,6 +70,7 @@ VIEW = View(
     begins=kinds(Granted),
     touches=_touches,
     fold=_fold,
+    over=lambda row: row.ended is not None,
     indexes=("(project, began)", "(job)", "(ended)"),
 )
 

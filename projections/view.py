@@ -21,7 +21,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from domain.event import Event, Recorded
-from projections.copying import copy_in
+from projections.copying import as_json, put_in, recordset
 from projections.past import history_ddl, replaced, replaced_by_key, span_of, unchanged
 
 R = TypeVar("R", bound="Row")
@@ -57,8 +57,9 @@ class View(Generic[R]):
     `key` names its primary key. `on` are the events it is about: `touches` gives the keys of the
     rows such an event changes, `fold` gives such a row after the event, None to have none, the
     same row to leave it. No row has the key yet when an event of `begins` touches it. Columns that
-    are `constant` in a row's life are left out of its history, and taken from the row. `version`
-    is raised when `fold` changes its meaning: the view is then rebuilt.
+    are `constant` in a row's life are left out of its history, and taken from the row. No event
+    touches a row any more, as a rule, that is `over`. `version` is raised when `fold` changes its
+    meaning: the view is then rebuilt.
     """
 
     name: str
@@ -69,6 +70,7 @@ class View(Generic[R]):
     fold: Callable[[R | None, Key, Recorded], R | None]
     begins: frozenset[type[Event]] = frozenset()
     constant: tuple[str, ...] = ()
+    over: Callable[[R], bool] = lambda _: False
     indexes: tuple[str, ...] = ()
     past_indexes: tuple[str, ...] = ()
     version: int = 1
@@ -117,21 +119,21 @@ class View(Generic[R]):
         text = "\n".join([*self.ddl(), str(self.version)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def at(self, position: int | None) -> str:
+    def at(self, position: int | None, where: str = "true") -> str:
         """A table of the rows as they are, or of all as they were at a position of the log.
 
-        The latter has no constant columns.
+        The latter has no constant columns. With what `where` says, in SQL, of their own columns.
         """
         if position is None:
-            return self.table()
-        return f"({' UNION ALL '.join(self.parts(position))})"
+            return f"(SELECT * FROM {self.table()} WHERE {where})"
+        return f"({' UNION ALL '.join(self.parts(position, where))})"
 
-    def parts(self, position: int) -> tuple[str, str]:
+    def parts(self, position: int, where: str = "true") -> tuple[str, str]:
         """Two tables of the rows as they were: those that are so still, and those replaced."""
         names = self.past_columns
         return (
-            unchanged(self.table(), names, position),
-            replaced(self.past_table(), names, position),
+            f"(SELECT * FROM {unchanged(self.table(), names, position)} u WHERE {where})",
+            replaced(self.past_table(), names, position, where),
         )
 
     def at_key(self, position: int | None) -> str:
@@ -170,14 +172,17 @@ class View(Generic[R]):
     def write(self, connection: Reader, changes: Changes[R]) -> None:
         """Put rows in the place of those before, and those that were replaced into the history."""
         before, after = changes.before, changes.after
-        old = [key for key, row in before.items() if after.get(key) is not row]
-        new = [row for key, row in after.items() if before.get(key) is not row]
-        if old:
-            connection.execute(self._remove, _columns(old))
-        copy_in(connection, self.table(), self.columns, new)
-        ends = ((end, span_of(row.position, end)) for row, end in changes.closed)
+        gone = [key for key in before if key not in after]
+        new = [row for key, row in after.items() if key not in before]
+        other = [row for key, row in after.items() if before.get(key, row) is not row]
+        if gone:
+            connection.execute(self._remove, _columns(gone))
+        if other:
+            connection.execute(self._update, (as_json(self.past_columns, other),))
+        put_in(connection, self.table(), self.columns, new)
+        ends = [(end, span_of(row.position, end)) for row, end in changes.closed]
         past = [row for row, _ in changes.closed]
-        copy_in(connection, self.past_table(), self.past_columns, past, ends)
+        put_in(connection, self.past_table(), self.past_columns, past, ends)
 
     @cached_property
     def _remove(self) -> bytes:
@@ -186,10 +191,23 @@ class View(Generic[R]):
             f"DELETE FROM {self.table()} WHERE ({key}) IN (SELECT * FROM unnest({self._arrays}))"
         ).encode()
 
+    @cached_property
+    def _update(self) -> bytes:
+        """What is constant stays as it is, and need not be sent again."""
+        values = ", ".join(f'"{n}" = n."{n}"' for n in self.past_columns if n not in self.key)
+        same = " AND ".join(f't."{name}" = n."{name}"' for name in self.key)
+        return (
+            f"UPDATE {self.table()} t SET {values} FROM {recordset(self.past_columns)} WHERE {same}"
+        ).encode()
+
     @property
     def _arrays(self) -> str:
-        kinds = (self.columns[name].removesuffix(" NOT NULL") for name in self.key)
-        return ", ".join(f"%s::{kind}[]" for kind in kinds)
+        return ", ".join(f"%s::{_kind(self.columns[name])}[]" for name in self.key)
+
+
+def _kind(column: str) -> str:
+    """Its SQL type alone."""
+    return column.removesuffix(" NOT NULL")
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str | int]]:

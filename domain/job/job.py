@@ -70,9 +70,11 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
         )
     assert job is not None, "a job's first event is job.submitted"
     phase = TRANSITIONS.get((job.phase, type(event)), job.phase)
-    match event:
+    match event:  # what happens to every job comes first
         case e.Queued(since=since):
             return _unplaced(job, phase=phase, queued_since=since, due_at=None)
+        case e.WaitExplained(reason=reason):
+            return replace(job, waiting=reason)
         case e.Placed(attempt=attempt, allocation=allocation, seats=seats, stop_at=stop_at):
             return replace(
                 job,
@@ -85,6 +87,10 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             )
         case e.Started(at=at):
             return replace(job, phase=phase, started_at=at)
+        case e.AttemptEnded() | e.Held():
+            return replace(job, phase=phase)
+        case e.Succeeded() | e.Failed() | e.Suspended() | e.Cancelled() | e.TimedOut():
+            return _unplaced(job, phase=phase, due_at=None)
         case e.PreemptionRequested(cause=cause, preemptor=preemptor, deadline=deadline):
             return replace(
                 job,
@@ -106,15 +112,9 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             return _unplaced(job, phase=phase, failures=failures, due_at=due_at)
         case e.PriorityChanged(priority=priority):
             return replace(job, priority=priority)
-        case e.WaitExplained(reason=reason):
-            return replace(job, waiting=reason)
-        case e.Suspended() | e.Succeeded() | e.Failed() | e.Cancelled() | e.TimedOut():
-            return _unplaced(job, phase=phase, due_at=None)
         case e.Blocked():
             names = ", ".join(dependency.job for dependency in job.spec.after)
             return replace(job, phase=phase, waiting=WaitReason(WaitCode.DEPENDENCY, blocker=names))
-        case e.Held() | e.AttemptEnded():
-            return replace(job, phase=phase)
         case _:
             assert_never(event)
 

@@ -102,15 +102,13 @@ class JobSpec:
         check_after(self.after)
         if not self.command or not self.command[0]:
             raise Invalid("no_command", "command: give at least one word", field="command")
-        if sum(len(word.encode()) for word in self.command) > MAX_COMMAND_BYTES:
+        if len("".join(self.command).encode()) > MAX_COMMAND_BYTES:
             raise Invalid("too_large", "command: at most 128 KiB", field="command")
         if len(self.env) > MAX_ENV:
             raise Invalid("too_large", f"env: at most {MAX_ENV} variables", field="env")
         if len(self.labels) > MAX_LABELS:
             raise Invalid("too_large", f"labels: at most {MAX_LABELS}", field="labels")
-        if any("\0" in text for pair in self.env for text in pair) or any(
-            "\0" in word for word in self.command
-        ):
+        if "\0" in "".join([*self.command, *(text for pair in self.env for text in pair)]):
             raise Invalid("bad_text", "command and env: no NUL characters", field="command")
         if self.resources.gpu_milli > 1000 and self.resources.gpu_milli % 1000:
             raise Invalid(

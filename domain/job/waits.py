@@ -50,19 +50,22 @@ class Waits:
 
 def after(waits: Waits, event: JobEvent, at: int) -> Waits:
     """The ledger after an event of the job that was recorded at `at`."""
-    match event:
-        case e.Queued():
-            return waits.turn(Apart.NOT_EXAMINED, at)
-        case e.WaitExplained(reason=reason):
-            return waits.turn(reason.code, at)
-        case e.Held():
-            return waits.turn(Apart.HELD, at)
-        case e.Blocked():
-            return waits.turn(WaitCode.DEPENDENCY, at)
-        case e.RetryScheduled():
-            return waits.turn(Apart.BACKOFF, at)
-        case e.Suspended():
-            return waits.turn(Apart.SUSPENDED, at)
-        case e.Placed() | e.Cancelled() | e.Succeeded() | e.Failed() | e.TimedOut():
-            return waits.turn("", at)
-    return waits
+    if isinstance(event, e.WaitExplained):
+        return waits.turn(event.reason.code, at)
+    cause = _CAUSES.get(type(event))
+    return waits if cause is None else waits.turn(cause, at)
+
+
+_CAUSES: dict[type[JobEvent], str] = {
+    e.Queued: Apart.NOT_EXAMINED,
+    e.Held: Apart.HELD,
+    e.Blocked: WaitCode.DEPENDENCY,
+    e.RetryScheduled: Apart.BACKOFF,
+    e.Suspended: Apart.SUSPENDED,
+    e.Placed: "",
+    e.Cancelled: "",
+    e.Succeeded: "",
+    e.Failed: "",
+    e.TimedOut: "",
+}
+"""What keeps a job from such an event on; empty where nothing does."""

@@ -19,7 +19,7 @@ from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.spending import NONE, Amount, Piece, add
 from domain.values.ids import ProjectId
 from domain.values.money import Rates
-from domain.values.time import HOUR, SECOND
+from domain.values.time import SECOND
 
 START_SECONDS = 240
 """Reserved beside the time a job runs: for images to be pulled and seats to start."""
@@ -63,14 +63,14 @@ class Account:
         return "money" if money is not None and amount[1] > money else ""
 
     def charges(self, piece: Piece) -> bool:
-        """Whether it is charged for the piece."""
+        """Whether it is charged for the piece.
+
+        Money also for what costs nothing now: without terms it would be charged at later prices.
+        """
         if self.user not in ("", piece.user):
             return False
-        gpu, money = piece.between(piece.since, piece.since + HOUR)
-        has = self.budget
-        return (has.gpu_seconds is not None and gpu > 0) or (
-            has.money_micro is not None and money > 0
-        )
+        takes_gpu = self.budget.gpu_seconds is not None and piece.amount.gpu_milli > 0
+        return takes_gpu or self.budget.money_micro is not None
 
     def part(self, piece: Piece, window: Window) -> Amount:
         """What of a piece counts in a window at most: used, and reserved to its end.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import merge
 
 from domain.allocation.allocation import Allocation
@@ -16,7 +17,7 @@ from domain.scheduling.room import Found, Room, models_for
 from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.space import Space
 from domain.scheduling.windows import Windows
-from domain.values.ids import JobId, NodeId
+from domain.values.ids import AllocationId, JobId, NodeId
 from domain.values.time import SECOND
 
 MOST_MOMENTS = 64
@@ -104,11 +105,13 @@ class Horizon:
             self._windows[key] = (room, window)
         return self._windows[key][1]
 
-    def counts_on(self, job: Job, end: int | None) -> bool:
-        """Whether a start held before `end` is planned with what the job will have left by then."""
+    def not_counted_on(self, jobs: list[Job], end: int | None) -> list[Job]:
+        """Those of the jobs with whose leaving no start is planned that is held before `end`."""
         starts = [start for start, _ in self._rooms if end is None or start < end]
-        leaves = expected_end(job, self._now) if starts else None
-        return leaves is not None and leaves <= starts[-1]
+        if not starts:
+            return jobs
+        leave = ((job, expected_end(job, self._now)) for job in jobs)
+        return [job for job, leaves in leave if leaves is None or leaves > starts[-1]]
 
     def take(self, found: Found, demand: Demand, end: int | None) -> None:
         """Seats were given away until `end`: holds that start before have less beside them."""
@@ -166,16 +169,23 @@ class Horizon:
 
     def _releases(self) -> Iterator[tuple[int, Allocation]]:
         """Allocations by their ends, without those that are counted as gone."""
-        known, ends = self._snapshot.allocations, self._snapshot.ends
-        moving = []
-        for name in [*ends.loose, *ends.late(self._now)]:
-            end = expected_end(self._snapshot.jobs[known[name].job], self._now)
-            if end is not None:
-                moving.append((end, name))
-        for end, name in merge(sorted(moving), ends.later(self._now)):
+        known = self._snapshot.allocations
+        for end, name in merge(self._moving, self._snapshot.ends.later(self._now)):
             job = self._snapshot.jobs[known[name].job]
             if not job.leaves_for_another and job.id not in self._gone:
                 yield end, known[name]
+
+    @cached_property
+    def _moving(self) -> list[tuple[int, AllocationId]]:
+        """Ends that depend on when one asks, in order."""
+        known, ends = self._snapshot.allocations, self._snapshot.ends
+        found = []
+        for name in [*ends.loose, *ends.late(self._now)]:
+            job = self._snapshot.jobs[known[name].job]
+            end = None if job.leaves_for_another else expected_end(job, self._now)
+            if end is not None:
+                found.append((end, name))
+        return sorted(found)
 
     def _until_it_fits(self, demand: Demand, base: Room) -> list[_Step] | None:
         """The first steps after which the demand fits; None if all are not enough."""

@@ -50,6 +50,8 @@ class Inheritance:
 
         It comes to an end, because jobs only wait for older ones.
         """
+        if not (self.standing or self.claims or self.made or dependents.waits):
+            return set()  # nobody waits for anybody: as a rule
         moved, todo = set[JobId](), list(names)
         while todo:
             name = todo.pop()

@@ -38,22 +38,35 @@ class NodeState:
         """What is held and left, from the offer and the node's allocations."""
         self.taken, self.seats, self.owned = NOTHING, 0, 0
         self.left, self.mig = untouched(self.node.offer)
+        cpu = memory = gpu = storage = network = 0  # a sum of Resources at each step is slow
         for allocation in allocations:
-            self.hold(allocation)
+            seats, each = self._seat(allocation), allocation.per_seat
+            cpu += seats * each.cpu_milli
+            memory += seats * each.memory_bytes
+            gpu += seats * each.gpu_milli
+            storage += seats * each.storage_bytes
+            network += seats * each.network_mbps
+        self.taken = Resources(cpu, memory, gpu, storage, network)
 
     def hold(self, allocation: Allocation) -> None:
         """The allocation's seats here are taken."""
-        each = allocation.per_seat.milli_each
+        self.taken += allocation.per_seat * self._seat(allocation)
+
+    def _seat(self, allocation: Allocation) -> int:
+        """Take the devices of its seats here; how many seats."""
+        each, count = allocation.per_seat.milli_each, 0
         for seat in allocation.seats:
             if seat.node != self.node.id:
                 continue
-            self.taken = self.taken + allocation.per_seat
-            self.seats += 1
-            self.owned += allocation.exclusive
+            count += 1
             for device in seat.devices:
                 if device in self.left:
                     self.left[device] = max(0, self.left[device] - each)
-            occupy(self.mig, seat.devices)
+            if seat.devices:
+                occupy(self.mig, seat.devices)
+        self.seats += count
+        self.owned += count * allocation.exclusive
+        return count
 
     def space(self, overcommit: dict[str, Overcommit]) -> Space:
         """What may be given away."""

@@ -79,7 +79,7 @@ class OneSeat:
         """The candidate after whose leaving the seat fits on the node; None if after none."""
         space = self.room.spaces[node].copy()
         for order, job in self._on[node].values():
-            _give_back(space, self._held(job))
+            space.leave(self._held(job))
             if self._fits(space):
                 return order
         return None
@@ -97,7 +97,7 @@ class OneSeat:
     def _without(self, node: NodeId, gone: Iterable[Job]) -> Space:
         space = self.room.spaces[node].copy()
         for job in gone:
-            _give_back(space, self._held(job))
+            space.leave(self._held(job))
         return space
 
     def _fits(self, space: Space) -> bool:
@@ -110,9 +110,3 @@ class OneSeat:
 
 def _nodes(job: Job) -> set[NodeId]:
     return {seat.node for seat in job.seats}
-
-
-def _give_back(space: Space, allocation: Allocation) -> None:
-    for seat in allocation.seats:
-        if seat.node == space.node.id:
-            space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -12,14 +11,14 @@ from domain.allocation.events import Terms
 from domain.allocation.seat import Seat
 from domain.job.job import Job
 from domain.policy.events import Backfill, Order, SchedulerSettings
+from domain.scheduling.asking import Asking
 from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
-from domain.scheduling.one_seat import OneSeat
 from domain.scheduling.place import place
-from domain.scheduling.preempt import Candidates, find_victims, may_preempt, room_without
+from domain.scheduling.preempt import room_without
 from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
@@ -32,6 +31,8 @@ MOST_WAITS = 10_000
 """Explanations told in one cycle; the others follow in the next."""
 MOST_PLACEMENTS = 1000
 """Jobs placed in one cycle, so that none takes long; the next goes on with those then first."""
+MOST_PREEMPTIONS = 10_000
+"""Jobs asked to make room in one cycle, likewise; the last preemptor's are asked whole."""
 MOST_HOLDS = 64
 """Starts held at once in conservative backfill."""
 
@@ -118,7 +119,7 @@ class _Cycle:
         self.horizon = Horizon(snapshot, now)
         self.ledger = Ledger(snapshot, now)
         self.ranks = Ranks(snapshot, now)
-        self.candidates = Candidates(snapshot, now, self.ranks)
+        self.asking = Asking(snapshot, now, self.ranks, self.horizon)
         self.windows = Windows(snapshot, now)
         self.opened = Opened()
         self.left_by = max([now, *(job.stop_deadline or now for job in leaving)])
@@ -127,10 +128,6 @@ class _Cycle:
         self.powerless: set[tuple[Demand, int, str, frozenset[NodeId]]] = set()
         self.reasons: dict[tuple[Demand, frozenset[NodeId]], WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
-        self.asked: set[JobId] = set()
-        self.made = Counter[str]()
-        """How many the jobs of each project made leave in this cycle."""
-        self.searches: dict[tuple[Demand, int], OneSeat] = {}
         self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
         self.promised: dict[JobId, Found] = {}
@@ -142,7 +139,10 @@ class _Cycle:
         heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
         heapify(heap)
         while heap:
-            if len(self.plan.placements) >= MOST_PLACEMENTS:
+            if (
+                len(self.plan.placements) >= MOST_PLACEMENTS
+                or len(self.plan.preemptions) >= MOST_PREEMPTIONS
+            ):
                 self.plan.more = True
                 break
             rank, number, line = heappop(heap)
@@ -190,6 +190,7 @@ class _Cycle:
             if found is not None:
                 for room in _different(self.free, self.room, self.later):
                     room.take(found.seats, demand)
+                self.asking.took(found, demand)
                 terms = self._charge(job, found, demand, end)
                 placement = Placement(job.id, found.seats, found.gpu_model, terms)
                 self.plan.placements.append(placement)
@@ -254,10 +255,8 @@ class _Cycle:
             return False
         if self.later is self.room:
             self.later = self.room.fork()
-        victims = self._victims(job, demand, end, self._open(self.later, job, end))
-        if victims is None or not may_preempt(
-            self.snapshot, job, self.made[job.spec.project] + len(victims), self.now
-        ):
+        victims = self.asking.victims(job, demand, end, self._open(self.later, job, end))
+        if victims is None:
             self.powerless.add(powerless)
             return False
         self._let_go(victims)
@@ -266,35 +265,15 @@ class _Cycle:
         for number, victim in enumerate(victims):
             kept_seats = () if number else found.seats
             self.plan.preemptions.append(Preemption(victim.id, job.id, kept_seats))
-        self.made[job.spec.project] += len(victims)
+        self.asking.note(job, victims)
         self._keep(found, demand)
         self._charge(job, found, demand, end)
         self.leaving = True
         return True
 
-    def _victims(self, job: Job, demand: Demand, end: int | None, room: Room) -> list[Job] | None:
-        """Those to ask so that the demand fits into the room; None if nobody can help."""
-        if demand.replicas > 1 or not demand.simple:
-            able = self._able(job, end)
-            return find_victims(self.snapshot, demand, room, able) if able else None
-        if place(demand, room) is not None:
-            return []
-        key = (demand, job.priority)
-        search = self.searches.get(key)
-        if search is None or search.room is not room or self.candidates.differ:
-            search = OneSeat(self.snapshot, demand, room, self._able(job, end))
-            self.searches[key] = search
-        return search.victims()
-
-    def _able(self, job: Job, end: int | None) -> list[Job]:
-        """Those that may be asked to make room: on nobody else's leaving counts a held start."""
-        able = self.candidates.of(job, self.asked)
-        return [victim for victim in able if not self.horizon.counts_on(victim, end)]
-
     def _let_go(self, victims: list[Job]) -> None:
         """Those who were asked to leave: from then on what they hold is there for others."""
         for victim in victims:
-            self.asked.add(victim.id)
             held = self.snapshot.allocations[victim.allocation] if victim.allocation else None
             assert held is not None, "a victim is placed"
             self.later.give_back(held)
@@ -302,8 +281,6 @@ class _Cycle:
         self.horizon.release(victims)
         if self.holds:
             self.opened.clear()  # the rooms beside the holds are made anew
-        for search in self.searches.values():
-            search.left(victims)
 
     def _keep(self, found: Found, demand: Demand) -> None:
         """Seats that others still hold, or that are free, are kept for a job."""
@@ -313,6 +290,7 @@ class _Cycle:
             self.later = self.room if later else self.later
         for room in _different(self.room, self.later):
             room.take(found.seats, demand)
+        self.asking.took(found, demand)
 
     def _hold(self, job: Job, demand: Demand) -> None:
         """Hold the job's start, if it is one of the first that the policy holds starts for."""

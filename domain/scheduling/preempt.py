@@ -180,7 +180,7 @@ class _Trial:
             self.gone[node][victim.id] = allocation
             if self.demand.simple and self._may_use(node):
                 space = self.spaces.get(node) or self.room.spaces[node].copy()
-                _leave(space, allocation)
+                space.leave(allocation)
                 self._count(node, space)
 
     def spares(self, victim: Job) -> bool:
@@ -215,7 +215,7 @@ class _Trial:
         if node in self.spaces:
             space = self.room.spaces[node].copy()
             for allocation in self.gone[node].values():
-                _leave(space, allocation)
+                space.leave(allocation)
             self._count(node, space)
 
     def _count(self, node: NodeId, space: Space) -> None:
@@ -224,9 +224,3 @@ class _Trial:
             count = space.count(self.demand, model)
             self.totals[model] += count - self.counts[model].get(node, 0)
             self.counts[model][node] = count
-
-
-def _leave(space: Space, allocation: Allocation) -> None:
-    for seat in allocation.seats:
-        if seat.node == space.node.id:
-            space.give_back(seat.devices, allocation.per_seat, allocation.exclusive)

@@ -47,6 +47,7 @@ class Tally:
     `cut_short` counts steps whose later transactions met a rival's write; `before` are decisions
     from before there were receipts, which nothing can confirm. `unconfirmed` are receipts of a
     leader that could not read some stream: their records are compared, not recomputed.
+    `passed_over` are events that somebody decided to do without.
     """
 
     position: int = 0
@@ -56,6 +57,7 @@ class Tally:
     cut_short: int = 0
     before: int = 0
     unconfirmed: int = 0
+    passed_over: int = 0
     difference: Difference | None = None
 
 
@@ -76,6 +78,8 @@ class _Open:
     at: Recorded
     receipt: Decided
     events: list[Recorded] = field(default_factory=list)
+    unread: int = 0
+    """So many of them cannot be read and are passed over."""
 
 
 class Replay:
@@ -105,10 +109,25 @@ class Replay:
         self._passing = 0
         """So many of the next events are covered by that receipt."""
         self._covered = False
+        self.folding: Recorded | None = None
+        """The event under way into the snapshot; after an error, the one that cannot be folded."""
 
     def feed(self, log: Iterable[Recorded]) -> bool:
         """Take in the next events; whether all is well so far."""
         return all(self._take(recorded) for recorded in log)
+
+    def pass_over(self, position: int) -> bool:
+        """The next event cannot be read, and is one of those discarded; whether all is well."""
+        assert position in self._discarded, "nobody decided to do without it"
+        self.tally.position = position
+        self.tally.events += 1
+        self.tally.passed_over += 1
+        if self._passing:
+            self._passing -= 1
+        elif self._open is not None:
+            self._open.unread += 1
+            return self._when_whole(self._open)
+        return True
 
     def finish(self) -> Tally:
         """No more events follow."""
@@ -125,11 +144,14 @@ class Replay:
             if recorded.position in self._discarded:
                 self.snapshot.position = recorded.position
             else:
+                self.folding = recorded
                 self.snapshot.apply(recorded)
+        self.folding = None
 
     def _take(self, recorded: Recorded) -> bool:
         self.tally.position = recorded.position
         self.tally.events += 1
+        self.tally.passed_over += recorded.position in self._discarded
         self._ahead.append(recorded)
         if self._passes_over(recorded):
             return True
@@ -183,7 +205,11 @@ class Replay:
         opened.events.append(recorded)
         if recorded.meta.actor != ACTOR or isinstance(recorded.event, Decided):
             return self._fail(Fault.RECORD_CHANGED, recorded.position, opened.receipt)
-        if len(opened.events) < opened.receipt.events:
+        return self._when_whole(opened)
+
+    def _when_whole(self, opened: _Open) -> bool:
+        """Compare once all that the receipt covers was met."""
+        if len(opened.events) + opened.unread < opened.receipt.events:
             return True
         self._open = None
         return self._compare(opened)
@@ -192,6 +218,8 @@ class Replay:
         step, receipt = self._step, opened.receipt
         assert step is not None, "a receipt begins or continues a step"
         lines = [line_of(each) for each in opened.events]
+        if opened.unread:
+            return self._compare_unread(step, opened, lines)
         if digest_of(lines) != receipt.recorded:
             return self._fail(Fault.RECORD_CHANGED, opened.at.position, receipt)
         if receipt.held_out:
@@ -210,6 +238,23 @@ class Replay:
                 return self._fail(Fault.DECIDED_OTHERWISE, at, receipt, b"", now)
         self.tally.receipts += 1
         self.tally.decisions += len(lines)
+        return True
+
+    def _compare_unread(self, step: _Step, opened: _Open, lines: list[bytes]) -> bool:
+        """Some of what the receipt covers is passed over: what comes out now stands for it."""
+        receipt = opened.receipt
+        if receipt.held_out:
+            self.tally.unconfirmed += 1
+            return True
+        expected = step.lines[step.offset : step.offset + receipt.events]
+        step.offset += len(expected)
+        if digest_of(expected) != receipt.recorded:
+            return self._fail(Fault.DECIDED_OTHERWISE, opened.at.position, receipt)
+        rest = iter(expected)
+        if not all(line in rest for line in lines):  # in this order
+            return self._fail(Fault.RECORD_CHANGED, opened.at.position, receipt)
+        self.tally.receipts += 1
+        self.tally.decisions += len(expected)
         return True
 
     def _end_step(self) -> None:

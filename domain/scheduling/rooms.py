@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from domain.scheduling.snapshot import Snapshot
 
 
+MOST_BELOW = 4
+"""Rooms of so many priorities are kept."""
+
+
 class Rooms:
     """What is free now, and what would be if nothing ran; nobody changes these rooms.
 
@@ -29,10 +33,14 @@ class Rooms:
         self._overcommit: tuple[Overcommit, ...] = ()
         self._free: Room | None = None
         self._empty: Room | None = None
+        self._below: dict[int, tuple[Room, set[NodeId]]] = {}
+        """By priority, the one asked last at the end: with the nodes that changed since then."""
 
     def note(self, node: NodeId) -> None:
         """The node, or what it holds, changed."""
         self._noted.add(node)
+        for _, noted in self._below.values():
+            noted.add(node)
 
     def free(self, snapshot: Snapshot) -> Room:
         """What is free now on nodes that take work. Fork it to change it."""
@@ -49,11 +57,30 @@ class Rooms:
             self._empty.set_scoring(self.free(snapshot).scoring)
         return self._empty
 
+    def below(self, snapshot: Snapshot, priority: int) -> Room:
+        """What would be free if all had left who may be made to by a job of this priority, or were
+        asked already. It tells who cannot be helped; fork it to change it."""
+        scoring = self.free(snapshot).scoring
+        factors, space_of = factors_of(snapshot), _less_important(snapshot, priority)
+        known = self._below.pop(priority, None)
+        room = None
+        if known is not None:
+            room = _kept(known[0], [snapshot.nodes[node] for node in known[1]], space_of, factors)
+        if room is None:
+            room = _room(snapshot, space_of, factors)
+        room.set_scoring(scoring)
+        room.settle()
+        self._below[priority] = (room, set())
+        if len(self._below) > MOST_BELOW:
+            del self._below[next(iter(self._below))]
+        return room
+
     def _catch_up(self, snapshot: Snapshot) -> None:
         settings = snapshot.policy.scheduler
         scoring = Scoring(settings.score, snapshot.arrivals.typical)
         if self._overcommit != settings.overcommit:
             self._overcommit, self._free, self._empty = settings.overcommit, None, None
+            self._below.clear()
         factors = factors_of(snapshot)
         noted = [snapshot.nodes[node] for node in self._noted]
         self._noted.clear()
@@ -108,3 +135,21 @@ def _whole(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
         return None
     left, mig = untouched(state.node.offer)
     return Space(state.node, state.offered(factors), left, mig=mig)
+
+
+def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
+    """What a node has left without those that give way to jobs of this priority."""
+
+    def space_of(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
+        if not state.takes_work:
+            return None
+        space = state.space(factors)
+        for name in sorted(state.held):
+            held = snapshot.allocations[name]
+            job = snapshot.jobs.get(held.job)
+            gives_way = job is None or (job.spec.preemptible and job.priority < priority)
+            if gives_way or held.job in snapshot.leaving:
+                space.leave(held)
+        return space
+
+    return space_of

@@ -12,7 +12,13 @@ from domain.allocation.seat import Seat
 from domain.checkpoint.events import Committed
 from domain.event import Recorded, StreamId
 from domain.job import job as jobs
-from domain.job.events import JobEvent, PreemptionRequested, StopCause, Submitted
+from domain.job.events import (
+    JobEvent,
+    PreemptionRequested,
+    PriorityChanged,
+    StopCause,
+    Submitted,
+)
 from domain.job.job import Job
 from domain.job.transitions import ENDED, Phase
 from domain.node import node as nodes
@@ -22,7 +28,7 @@ from domain.policy.policy import Policy
 from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
-from domain.reservation.events import ReservationEvent
+from domain.reservation.events import Cancelled, ReservationEvent
 from domain.reservation.reservation import Reservation
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
@@ -50,6 +56,7 @@ def _usage() -> Usage:
 
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
+_NOBODY: frozenset[JobId] = frozenset()
 FOLD = 2
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
@@ -173,6 +180,9 @@ class Snapshot:
             self.arrivals.add(event.spec)
         if job.phase is not Phase.QUEUED:
             self.promised.pop(job_id, None)
+        if job.leaves_for_another != (job_id in self.leaving) or isinstance(event, PriorityChanged):
+            for seat in job.seats:
+                self.rooms.note(seat.node)
         if job.leaves_for_another:
             self.leaving.add(job_id)
         else:
@@ -188,7 +198,7 @@ class Snapshot:
             self.jobs[job_id] = job
         if job.phase is not Phase.QUEUED:
             self.lines.remove(job_id)
-        waiters |= self.dependents.waiters.get(job_id, set())
+        waiters |= self.dependents.waiters.get(job_id, _NOBODY)
         self._stand([*sorted(waiters), job_id])
         if job.phase is Phase.QUEUED:
             self.lines.put(job, self.inheritance.of(job))
@@ -251,8 +261,9 @@ class Snapshot:
             self.spending.release(grant.allocation, recorded.recorded_at)
         amount = (sign * total.gpu_milli, sign * total.cpu_milli, sign * total.memory_bytes)
         payer = (project, grant.payer or grant.user)
-        self.used.setdefault(payer, NOTHING)
-        self.usage.change(key, (0, 0, 0), recorded.recorded_at)
+        if payer != key:
+            self.used.setdefault(payer, NOTHING)
+            self.usage.change(key, (0, 0, 0), recorded.recorded_at)
         self.usage.change(payer, amount, recorded.recorded_at)
         for pair in grant.labels:
             nodes_near = self.near.setdefault((project, pair), Counter())
@@ -274,7 +285,10 @@ class Snapshot:
         return True
 
     def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
-        changed = evolve_reservation(self.reservations.pop(name, None), event)
+        known = self.reservations.pop(name, None)
+        if known is None and isinstance(event, Cancelled):
+            return  # it was over by this clock, though not by that of the command
+        changed = evolve_reservation(known, event)
         for each in [*self.reservations.values()]:
             if each.is_over(at):
                 del self.reservations[each.name]

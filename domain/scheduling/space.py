@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from domain.allocation.allocation import Allocation
 from domain.node.node import Node
 from domain.scheduling import instances
 from domain.scheduling.demand import Demand
@@ -63,6 +64,12 @@ class Space:
             self.short = self.short.less(returned)
         self.seats -= 1
         self.owned -= owned
+
+    def leave(self, allocation: Allocation) -> None:
+        """Count what the allocation has here as free."""
+        for seat in allocation.seats:
+            if seat.node == self.node.id:
+                self.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
 
     def least(self, other: Space) -> Space:
         """What is there both now and in another state of the same node."""

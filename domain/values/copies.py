@@ -12,9 +12,8 @@ def replace(state: State, **changes: Any) -> State:
 
     For dataclasses without slots and without checks of their own: none are run.
     """
-    fields = state.__dict__
-    assert changes.keys() <= fields.keys(), "fields of the state"
+    fields = {**state.__dict__, **changes}
+    assert len(fields) == len(state.__dict__), "fields of the state"
     copy = object.__new__(type(state))
-    copy.__dict__.update(fields)
-    copy.__dict__.update(changes)
+    object.__setattr__(copy, "__dict__", fields)
     return copy

@@ -100,6 +100,8 @@ class Resources:
 
     def check_one(self, field: str) -> None:
         """Refuse an amount no single seat or node can have."""
+        if self.fits(_MOST_OF_ONE):
+            return
         for name in _FIELDS:
             between(f"{field}.{name}", getattr(self, name), 0, LARGEST_OF_ONE)
 
@@ -115,3 +117,4 @@ class Resources:
 
 
 NOTHING = Resources()
+_MOST_OF_ONE = Resources(*[LARGEST_OF_ONE] * len(_FIELDS))

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from domain.consumer import consumer as consumers
+from domain.consumer.consumer import Consumer, stream_of_consumer
 from domain.errors import Invalid
 from domain.event import Recorded
+from domain.scheduling.decide import ACTOR
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import from_datetime
+from infra.codec import UnknownEvent
+from infra.follow import read_to_bad
 from infra.moments import Connection, at_time
 from infra.snapshots import Snapshots
 from infra.store import Log
@@ -53,13 +58,30 @@ def whole(log: Log, position: int) -> int:
     return position
 
 
+def discarded_by_scheduler(log: Log) -> frozenset[int]:
+    """The positions that the scheduler passes over, by all of the log."""
+    state, _ = log.load(stream_of_consumer(ACTOR), consumers.evolve, Consumer())
+    return state.discarded
+
+
 def events(log: Log, after: int, until: int, tell: Tell = lambda _: None) -> Iterator[Recorded]:
-    """The events with positions above `after` up to `until`."""
-    while after < until and (batch := log.read(after, BATCH)):
+    """The events with positions above `after` up to `until` that are not discarded."""
+    discarded = discarded_by_scheduler(log)
+    while after < until:
+        try:
+            batch = read_to_bad(log.read, after, BATCH)
+        except UnknownEvent as error:
+            after = error.poison.position
+            if after in discarded or after > until:
+                continue
+            raise
+        if not batch:
+            return
         for recorded in batch:
             if recorded.position > until:
                 return
-            yield recorded
+            if recorded.position not in discarded:
+                yield recorded
         after = batch[-1].position
         tell(after)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra.follow import Bell, PostgresStream
+from infra.places import Place
+from processors.scheduler import ROLE, Scheduler
 from projections.catalogue import VIEWS
 from tests.api.conftest import MakeWorld
 from tests.api.node import Node
@@ -70,6 +74,41 @@ def test_lag_grows_while_read_models_stand_still_and_goes_when_they_move(world: 
     assert grown == 3
     written = "compute_appended_events_total"
     assert after[written, ()] - before[written, ()] == counts[-1]["jobs"]
+
+
+def test_the_scheduler_lags_by_what_its_leader_has_not_read(new_world: MakeWorld) -> None:
+    world = new_world()
+    project, now = world.project(), 0.0
+    of_it = ("scheduler",)
+    assert ("compute_consumer_lag_events", of_it) not in scrape(world), "none ever led"
+    stream = PostgresStream(world.store, Bell(world.dsn))
+    epoch = world.store.take_role(ROLE, "test")
+    place = Place(world.connection, epoch, lambda: now)
+    leader = Scheduler(world.store, stream, epoch, world.store.now, place=place)
+
+    def look() -> Samples:
+        while leader.cycle():
+            pass
+        leader.tell()
+        return scrape(world)
+
+    found = look()
+    assert found["compute_consumer_lag_events", of_it] == 0
+    assert found["compute_consumer_lag_seconds", of_it] == 0
+    read = leader.snapshot.position
+    world.submit(project)
+    behind = scrape(world)
+    assert behind["compute_consumer_position", of_it] == read
+    assert behind["compute_consumer_lag_events", of_it] == len(world.store.read(read)) > 0
+    assert behind["compute_consumer_lag_seconds", of_it] > 0
+    assert look()["compute_consumer_position", of_it] == read, "it was told in this second"
+    now = 1.0
+    assert look()["compute_consumer_lag_events", of_it] == 0
+    place.note(leader.snapshot.position)  # nothing new: nothing is written
+    before = Place(world.connection, replace(epoch, number=epoch.number - 1), lambda: now)
+    before.note(read)
+    assert scrape(world)["compute_consumer_lag_events", of_it] == 0, "its successor's place stands"
+    stream.close()
 
 
 def test_the_cell_is_as_it_is_said_to_be(new_world: MakeWorld) -> None:

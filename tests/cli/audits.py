@@ -26,6 +26,7 @@ REPLAY: dict[str, Any] = {
     "cut_short": 1,
     "before": 3,
     "unconfirmed": 2,
+    "passed_over": 1,
     "difference": None,
 }
 

@@ -165,7 +165,7 @@ def test_a_log_that_was_tampered_with_is_found(cell: SmallCell, what: str) -> No
     assert isinstance(placed, Placed)
     assert isinstance(decided, Decided)
     if what == "changed":
-        events[at] = replace(events[at], event=replace(placed, reason="bribed"))
+        events[at] = events[at]._replace(event=replace(placed, reason="bribed"))
         wanted = Fault.RECORD_CHANGED
     elif what == "gone":
         del events[at]
@@ -175,10 +175,10 @@ def test_a_log_that_was_tampered_with_is_found(cell: SmallCell, what: str) -> No
         del events[later]
         wanted = Fault.NO_RECEIPT
     else:
-        events[receipt] = replace(events[receipt], event=replace(decided, now=decided.now + 1))
+        events[receipt] = events[receipt]._replace(event=replace(decided, now=decided.now + 1))
         assert replayed(events).difference is None, "placements do not depend on the time"
         digest = replace(decided, decisions="0" * 64)
-        events[receipt] = replace(events[receipt], event=digest)
+        events[receipt] = events[receipt]._replace(event=digest)
         wanted = Fault.DECIDED_OTHERWISE
     found = replayed(events).difference
     assert found is not None

@@ -18,6 +18,7 @@ from domain.project.budget import Budget, Per, window_at
 from domain.project.events import BudgetsSet
 from domain.values.ids import JobId, NodeId, ProjectId
 from domain.values.resources import Resources
+from domain.values.time import HOUR, MINUTE
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, Store, stream_of
 from processors.scheduler import ROLE, Scheduler
@@ -102,14 +103,14 @@ def test_the_next_window_of_a_budget_wakes_it(dsn: str) -> None:
         streams[stream_of("job", name)] = [*jobs.submit(JobId(name), spec, "ada", store.now())]
     for stream, events in streams.items():
         store.append([Change(StreamId(stream), 0, events, META)])
-    began = window_at(budget, store.now())
-    now = began.since + (began.until - began.since) // 2  # whatever the hour: at noon
-    scheduler = Scheduler(store, store, store.take_role(ROLE, "test"), lambda: now)
+    today, soon = (window_at(budget, store.now() + later) for later in (0, HOUR))
+    ahead, ends = (0 if today == soon else HOUR), soon.until  # not just before midnight
+    scheduler = Scheduler(store, store, store.take_role(ROLE, "test"), lambda: store.now() + ahead)
     settle(scheduler)
     assert [phase(store, job) for job in ("job-1", "job-2")] == [Phase.STARTING, Phase.QUEUED]
-    now = began.until - 1
+    ahead = ends - store.now() - MINUTE
     assert not scheduler.cycle()
-    now = began.until + 1
+    ahead += 2 * MINUTE
     assert scheduler.cycle()
     assert phase(store, "job-2") is Phase.STARTING
     store.close()

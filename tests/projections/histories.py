@@ -26,8 +26,9 @@ from domain.token.events import Issued
 from domain.values.ids import NodeId, ProjectId, TokenId
 from infra.codec import from_stored, to_stored
 from infra.store import stream_of
+from tests.simulation.administrators import EPOCH
 from tests.simulation.users import PROJECTS
-from tests.simulation.world import EPOCH, World
+from tests.simulation.world import World
 
 SEEDS = (18, 22, 25, 35, 50, 67, 173)
 """Small cells in which, together, everything happens that can happen."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.event import Recorded
 from infra.moments import at_position, at_time
 from processors.projector import Connection, connect
 from projections import (
@@ -61,9 +62,18 @@ def _database(server: str, name: str, events: Any) -> Iterator[Connection]:
         outside.execute(f"CREATE DATABASE {name} TEMPLATE template_cell".encode())
         dsn = make_conninfo(server, dbname=name)
         with closing(connect(dsn)) as connection:
+            _record(connection, events)
             project_all(dsn, Portions(events, [37, 400, 5]))
             yield connection
         outside.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _record(connection: Connection, events: Iterable[Recorded]) -> None:
+    """The log of the events: their places and times, which queries ask for."""
+    columns = "originator_id, originator_version, topic, state, notification_id, recorded_at"
+    with connection.cursor().copy(f"COPY stored_events ({columns}) FROM STDIN".encode()) as copy:
+        for e in events:
+            copy.write_row((e.stream, e.version, e.event.topic, b"", e.position, e.recorded_at))
 
 
 Question = Callable[[Connection, int | None, int, int], Any]

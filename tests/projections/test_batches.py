@@ -62,6 +62,38 @@ def test_a_batch_of_which_a_rival_applied_a_part_is_applied_from_there(dsn: str)
         assert parsed(dump(connection)) == folded(EVENTS)
 
 
+def test_two_that_take_turns_rely_on_no_row_that_the_other_changed(dsn: str) -> None:
+    """Each keeps the rows it wrote last; most are written by the other next."""
+    with closing(connect(dsn)) as one, closing(connect(dsn)) as other:
+        prepare(one)
+        streams = Portions(EVENTS, [5, 3]), Portions(EVENTS, [4])
+        turns = Projector(one, streams[0]), Projector(other, streams[1])
+        while sum(projector.step() for projector in turns):
+            pass
+        assert parsed(dump(one)) == folded(EVENTS)
+
+
+def test_rows_are_kept_only_until_a_rebuild_took_the_tables_place(dsn: str) -> None:
+    """The new table has other rows: of a stream that was held back before."""
+    with closing(connect(dsn)) as connection:
+        prepare(connection)
+        projector = Projector(connection, Portions(EVENTS[:HALF]))
+        projector.step()
+        connection.execute("UPDATE view_jobs SET name = 'other'")
+        connection.execute("UPDATE view_positions SET position = position WHERE view = 'jobs'")
+        follower = Portions(EVENTS)
+        projector_goes_on(projector, follower)
+        names = connection.execute("SELECT DISTINCT name FROM history_jobs").fetchall()
+        assert {"name": "other"} in names, "it was read anew"
+
+
+def projector_goes_on(projector: Projector, stream: Portions) -> None:
+    """To the end of another stream."""
+    projector._stream = stream
+    while projector.step():
+        pass
+
+
 def faulty(fault: Callable[[], None]) -> tuple[View[Any], ...]:
     """All read models and then one whose fold meets a fault: the others are written by then."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from domain.errors import Refusal
+from domain.scheduling.snapshot import Snapshot
 from domain.values.time import MILLISECOND, SECOND
 from infra.codec import Poison, UnknownEvent
 from infra.leases import MARGIN_MS
@@ -197,12 +198,20 @@ class MemoryWard:
         return self.asked
 
 
-def schedule(ward: MemoryWard) -> Callable[[Database, Epoch], Work]:
-    """The scheduler's life."""
+def schedule(
+    ward: MemoryWard, looked: Callable[[Snapshot], None]
+) -> Callable[[Database, Epoch], Work]:
+    """The scheduler's life; `looked` is told what it knows after each cycle."""
 
     def begin(database: Database, epoch: Epoch) -> Work:
         process = Scheduler(database, database, epoch, database.now, ward)
-        return lambda: 0 if process.cycle() else SECOND
+
+        def work() -> int:
+            busy = process.cycle()
+            looked(process.snapshot)
+            return 0 if busy else SECOND
+
+        return work
 
     return begin
 

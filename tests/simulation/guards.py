@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from unittest.mock import patch
@@ -14,10 +15,25 @@ from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation, SeatEnd
 from domain.allocation.events import AllocationEvent, Released, SeatEnded
 from domain.job import job as jobs
+from domain.job.after import Condition
 from domain.job.events import GraceExpired, JobEvent
 from domain.job.job import Job
+from domain.job.transitions import Phase
+from domain.policy.events import PriceList
+from domain.policy.prices import rates_of
+from domain.project.budget import window_at
+from domain.reservation.reservation import Reservation
+from domain.reservation.schedule import Span
+from domain.scheduling import budgets, conclude, instances, node_state, windows
+from domain.scheduling.budgets import UNBOUNDED, Account, Budgets, Short
+from domain.scheduling.dependents import Dependents
+from domain.scheduling.inherit import Inheritance
 from domain.scheduling.limits import Ledger
-from domain.values.ids import NodeId
+from domain.scheduling.spending import Piece, Spending, add
+from domain.scheduling.windows import Access, Windows
+from domain.values.ids import JobId, NodeId
+from domain.values.priority import MAX_PRIORITY
+from projections import jobs as rows
 
 
 class Guard(StrEnum):
@@ -32,6 +48,7 @@ class Guard(StrEnum):
     SURVIVORS = "a gang is released only after its last seat ended"
     SESSION = "a boot whose lease was lost gets another session"
     REGISTRATION = "a node's offer is recorded only while its session holds the lease"
+    NEWEST_OFFER = "a registration that took long is not recorded after a later one"
     ORDER_SESSION = "a session is given its own orders only"
     LATE_START = "a seat that was stopped, or whose lease ended, before it started never starts"
     RECORD_FIRST = "an agent writes a seat down before it starts it"
@@ -40,6 +57,20 @@ class Guard(StrEnum):
     STEADY = "no lease is believed to be over just after the database's clock was set ahead"
     RETELL = "an agent tells again what the cell was told and does not know"
     RAISE = "a failover raises every epoch beyond any that was lost"
+    WINDOW = "a job that would run into a window that is not for it is not placed there"
+    NOTICE = "one whose length nobody knows is not placed there from the notice on"
+    WINDOW_END = "one that is admitted is gone by the window's end"
+    LEAVE = "what runs where a window begins that is not for it is asked to leave before"
+    BUDGET = "a job that its budget cannot pay for waits"
+    RESERVE = "what a job may still cost counts in its budgets until it ends"
+    EACH_WINDOW = "a job that outlasts its budget's window is paid by the next one too"
+    FIXED_PRICE = "prices hold for a job under a budget from its placement on"
+    BUDGET_STOP = "a job is asked to end before what was reserved for it is over"
+    SLICES = "of a GPU no memory slice is in two instances"
+    AFTER = "a job that comes after others starts once they ended"
+    OUTCOME = "a job that needs another's success does not start after its failure"
+    WAITER = "an inherited priority ends with the job that waits"
+    CAP = "a job inherits no higher priority than its project allows"
     HOLD = "after a failover nobody leads until every lease that may have been lost is over"
 
 
@@ -81,6 +112,97 @@ def _never_too_late(now_us: int, lease_end_us: int, seat: Local) -> None:
     return None
 
 
+def _nothing_kept(found: Windows, access: Access, start: int, end: int | None) -> frozenset[Any]:
+    return frozenset()
+
+
+_in_the_way = windows._in_the_way
+
+
+def _without_notice(
+    one: Reservation, access: Access, span: Span, start: int, end: int | None
+) -> bool:
+    return _in_the_way(one, access, span, start, start + 1 if end is None else end)
+
+
+def _over_the_end(
+    one: Reservation, access: Access, span: Span, start: int, end: int | None
+) -> bool:
+    return one.name not in access and _in_the_way(one, access, span, start, end)
+
+
+def _nobody_moves(snapshot: Any, now: int) -> set[Any]:
+    return set()
+
+
+def _affordable(found: Budgets, new: Piece) -> Short | None:
+    return UNBOUNDED if new.until is None else None
+
+
+def _used_only(piece: Piece, now: int) -> Piece:
+    return replace(piece, until=now)
+
+
+def _first_window(found: Budgets, account: Account, new: Piece) -> str:
+    window = window_at(account.budget, new.since)
+    return account.short(add(found.committed(account, window), account.part(new, window)))
+
+
+def _reprice_all(spending: Spending, prices: PriceList, at: int) -> None:
+    for name, piece in spending.held.items():
+        spending._end(piece, at)
+        rates = rates_of(prices, piece.gpu_model)
+        spending.held[name] = replace(piece, rates=rates, since=at)
+
+
+def _own_limit(job: Job) -> int | None:
+    return jobs._own_limit(job) if job.stop_cause is None else None
+
+
+def _occupy_nothing(taken: Any, devices: Any) -> None:
+    return None
+
+
+def _wait_for_nobody(dependents: Dependents, job: Any, dependency: Any, on: Condition) -> None:
+    return None
+
+
+_settle = Dependents._settle
+
+
+def _any_end_will_do(dependents: Dependents, job: JobId, dependency: JobId) -> Condition:
+    _settle(dependents, job, dependency)
+    return Condition.ANY
+
+
+_claim, _stands_anew = Inheritance._claim, Inheritance._stands_anew
+
+
+def _claim_for_ever(
+    found: Inheritance, name: JobId, job: Job | None, dependents: Dependents
+) -> list[JobId]:
+    blocked = job is not None and job.phase is Phase.BLOCKED and name in dependents.waits
+    return _claim(found, name, job, dependents) if blocked else []
+
+
+def _stand_for_the_ended(found: Inheritance, job: Job, live: Mapping[JobId, Job]) -> bool:
+    before = found.standing.get(job.id)
+    try:
+        return _stands_anew(found, job, live)
+    except KeyError:  # whoever claims it is gone
+        if before is not None:
+            found.standing[job.id] = before
+        return False
+
+
+def _stand_anywhere(found: Inheritance, job: Job, live: Mapping[JobId, Job]) -> bool:
+    allowed, found.most = found.most, dict.fromkeys(found.most, MAX_PRIORITY)
+    try:
+        return _stands_anew(found, job, live)
+    finally:
+        found.most = allowed
+
+
 _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
     Guard.FACTS: ((allocations, "seat_ended", _end_again),),
     Guard.SURVIVORS: (
@@ -90,4 +212,24 @@ _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
     Guard.LATE_START: ((reconcile, "too_late", _never_too_late),),
     Guard.QUOTA: ((Ledger, "blocker", _no_blocker),),
     Guard.GRACE: ((jobs, "expire_grace", _expire_now),),
+    Guard.WINDOW: ((Windows, "kept", _nothing_kept),),
+    Guard.NOTICE: ((windows, "_in_the_way", _without_notice),),
+    Guard.WINDOW_END: ((windows, "_in_the_way", _over_the_end),),
+    Guard.LEAVE: ((conclude, "moving", _nobody_moves),),
+    Guard.BUDGET: ((Budgets, "_missing", _affordable),),
+    Guard.RESERVE: ((budgets, "_ended_by", _used_only),),
+    Guard.EACH_WINDOW: ((Budgets, "_short", _first_window),),
+    Guard.FIXED_PRICE: ((Spending, "reprice", _reprice_all),),
+    Guard.BUDGET_STOP: ((jobs, "limit_at", _own_limit), (rows, "limit_at", _own_limit)),
+    Guard.SLICES: (
+        (instances, "occupy", _occupy_nothing),
+        (node_state, "occupy", _occupy_nothing),
+    ),
+    Guard.AFTER: ((Dependents, "add", _wait_for_nobody),),
+    Guard.OUTCOME: ((Dependents, "_settle", _any_end_will_do),),
+    Guard.WAITER: (
+        (Inheritance, "_claim", _claim_for_ever),
+        (Inheritance, "_stands_anew", _stand_for_the_ended),
+    ),
+    Guard.CAP: ((Inheritance, "_stands_anew", _stand_anywhere),),
 }

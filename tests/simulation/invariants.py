@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
@@ -11,19 +11,30 @@ from domain.allocation.events import AllocationEvent, Granted, Released, SeatEnd
 from domain.allocation.seat import Outcome
 from domain.event import Recorded
 from domain.job import job as jobs
-from domain.job.events import GraceExpired, JobEvent, Placed, Reopened, Submitted
+from domain.job.events import GraceExpired, JobEvent, Placed, Reopened, StopCause, Submitted
 from domain.job.job import Job
 from domain.job.transitions import TRANSITIONS
 from domain.node import node as nodes
 from domain.node.events import NodeEvent, Registered
 from domain.node.node import Node
 from domain.project.events import Quota, QuotaSet
+from domain.reservation.events import ReservationEvent
+from domain.scheduling.events import Decided
+from domain.values import mig
+from domain.values.ids import DeviceId
 from domain.values.resources import NOTHING, Resources
 from infra.recorder import Answer, Epoch
+from tests.simulation.law_of_budgets import LawOfBudgets
+from tests.simulation.law_of_order import LawOfOrder
+from tests.simulation.law_of_windows import LawOfWindows, admits
+from tests.simulation.laws import given_twice, standing
 from tests.simulation.loop import Trace
 from tests.simulation.machine import Machine, Process
 
-Standing = TypeVar("Standing")
+_SEEN: dict[object, str] = {
+    StopCause.WINDOW: "a job leaves for a window",
+    StopCause.BUDGET: "a job comes to the end of what its budget paid",
+}
 
 
 class Violation(BaseException):
@@ -48,35 +59,42 @@ class Checker:
         self.nodes: dict[str, Node] = {}
         self.machines: dict[str, Machine] = {}
         self._quotas: dict[str, list[tuple[int, Quota]]] = {}
-        self._offers: dict[str, list[tuple[int, Registered]]] = {}
+        self._states: dict[str, list[tuple[int, Node]]] = {}
         self._projects: dict[str, str] = {}
         self._names: set[str] = set()
         self._keys: set[tuple[str, str]] = set()
         self._position = 0
         self._epochs_given: set[Epoch] = set()
+        self.windows = LawOfWindows(self.fail, self._states)
+        self.budgets = LawOfBudgets(self.fail)
+        self.order = LawOfOrder(self.fail)
         self.names: dict[str, str] = {}
         """Of every job that ever was, also of those a failover lost."""
 
     def copy(self) -> tuple[Any, ...]:
         """What was true at this moment."""
         quotas = {name: list(known) for name, known in self._quotas.items()}
-        offers = {name: list(known) for name, known in self._offers.items()}
+        states = {name: list(known) for name, known in self._states.items()}
         return (
             dict(self.jobs),
             dict(self.allocations),
             dict(self.nodes),
             quotas,
-            offers,
+            states,
             dict(self._projects),
             set(self._names),
             set(self._keys),
             self._position,
+            self.windows.copy(states),
+            self.budgets.copy(),
+            self.order.copy(),
         )
 
     def fail_over(self, standby: tuple[Any, ...]) -> None:
         """What was true then is true again."""
-        self.jobs, self.allocations, self.nodes, self._quotas, self._offers = standby[:5]
-        self._projects, self._names, self._keys, self._position = standby[5:]
+        self.jobs, self.allocations, self.nodes, self._quotas, self._states = standby[:5]
+        self._projects, self._names, self._keys, self._position = standby[5:9]
+        self.windows, self.budgets, self.order = standby[9:]
 
     def fail(
         self, invariant: str, detail: str, job: str = "", nodes: set[str] | None = None
@@ -101,6 +119,8 @@ class Checker:
         for item in batch:
             if isinstance(item.event, Granted):
                 self._granted(item.event, item)
+        if isinstance(batch[0].event, Decided):
+            self.windows.decided(self.jobs, self.allocations)
 
     def took(self, epoch: Epoch) -> None:
         """A leader took a role."""
@@ -123,19 +143,26 @@ class Checker:
         elif isinstance(event, NodeEvent):
             self._trace.note(f"[{item.position}] {event.topic}", node=name)
             self.nodes[name] = nodes.evolve(self.nodes.get(name), event)
-            self._offers.setdefault(name, []).append((item.position, self.nodes[name].offer))
+            self._states.setdefault(name, []).append((item.position, self.nodes[name]))
         elif isinstance(event, QuotaSet):
             self._trace.note(f"[{item.position}] {name}: {event}")
             self._quotas.setdefault(name, []).append((item.position, event.quota))
+        elif isinstance(event, ReservationEvent | Decided):
+            self.windows.recorded(item)
+        if not isinstance(event, Decided | JobEvent | NodeEvent):
+            self.budgets.recorded(item)
 
     def _job(self, name: str, event: Any, item: Recorded) -> None:
         about = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
         self._trace.note(f"[{item.position}] {event.topic} {about} by {item.meta.actor}", name)
         before = self.jobs.get(name)
+        if about in _SEEN:
+            self._trace.seen[_SEEN[about]] += 1
         if isinstance(event, Submitted):
             if before is not None or event.spec.name in self._names:
                 self.fail("I10", f"{event.spec.name} was submitted twice", name)
             self._names.add(event.spec.name)
+            self.order.submitted(item, event, self.jobs)
             self.names[name] = event.spec.name
         elif before is None or (before.phase, type(event)) not in TRANSITIONS:
             self.fail("I7", f"{event.topic} in {before and before.phase}", name)
@@ -152,6 +179,7 @@ class Checker:
             self.fail("I3", "its attempt number fell", name)
         if isinstance(event, Placed) and len(event.seats) != after.spec.replicas:
             self.fail("I6", f"{len(event.seats)} of {after.spec.replicas} seats", name)
+        self.order.recorded(item, before, after)
         self.jobs[name] = after
 
     def _allocation(self, name: str, event: Any, item: Recorded) -> None:
@@ -188,9 +216,17 @@ class Checker:
             event.seats,
         ):
             self.fail("I6", f"{event.allocation} is granted, its job is not placed so", event.job)
+        seen = self._trace.seen
+        seen["a job is placed on terms of a budget"] += event.terms is not None
+        seen["a job is placed for one that waits for it"] += bool(event.payer)
+        seen["an instance of a GPU is given"] += any(
+            "/" in d for s in event.seats for d in s.devices
+        )
         for node in {str(seat.node) for seat in event.seats}:
             self._capacity(node, read, event)
         self._quota(item.meta.project or "", read, event.job)
+        self.windows.granted(event, job, item.position)
+        self.order.granted(event, job, read)
 
     def _capacity(self, node: str, read: int, event: Granted) -> None:
         """A grant keeps within what was offered when it was decided, or a later offer.
@@ -198,7 +234,7 @@ class Checker:
         What is still held of a GPU that broke since is not counted: it is not offered either.
         """
         held = NOTHING
-        devices: list[str] = []
+        devices: list[DeviceId] = []
         for allocation in self.allocations.values():
             if allocation.released:
                 continue
@@ -206,12 +242,10 @@ class Checker:
                 if seat.node == node:
                     held = held + allocation.per_seat
                     devices += seat.devices
-        if len(set(devices)) != len(devices):
-            self.fail("I1", f"{node} gave a GPU twice: {sorted(devices)}", event.job, {node})
-        given = {
-            str(device) for seat in event.seats if seat.node == node for device in seat.devices
-        }
-        offers = _standing(self._offers[node], read)
+        if twice := given_twice(devices):
+            self.fail("I1", f"{node} gave {sorted(twice)} twice", event.job, {node})
+        given = {device for seat in event.seats if seat.node == node for device in seat.devices}
+        offers = [state.offer for state in standing(self._states[node], read)]
         if not any(_holds(offer, held, devices, given) for offer in offers):
             text = f"{node} holds {held} with {sorted(devices)} of {offers[-1]}"
             self.fail("I1", text, event.job, {node})
@@ -222,7 +256,7 @@ class Checker:
         for name, allocation in self.allocations.items():
             if self._projects[name] == project and not allocation.released:
                 used = used + allocation.per_seat * len(allocation.seats)
-        allowed = _standing([(0, Quota()), *self._quotas.get(project, [])], read)
+        allowed = standing([(0, Quota()), *self._quotas.get(project, [])], read)
         if not any(_within(used, quota) for quota in allowed):
             self.fail("I4", f"{project} holds {used}, allowed {allowed}", job)
 
@@ -240,26 +274,39 @@ class Checker:
                     self.fail("I3", text, order.job, where)
                 if running.order.rank == order.rank:
                     self.fail("I3", f"{running.key} runs twice", order.job, where)
-        wanted = set(order.seat.devices)
+        wanted = order.seat.devices
         cpu = order.seat.cpu_milli
         for running in machine.processes.values():
             cpu += running.order.seat.cpu_milli
-            if wanted & set(running.order.seat.devices):
+            if given_twice([*wanted, *running.order.seat.devices]):
                 text = f"{process.key} and {running.key} use the same GPU of {machine.name}"
                 self.fail("I1", text, order.job, {machine.name})
         if cpu > machine.offer.capacity.cpu_milli:
             self.fail("I1", f"{machine.name} runs {cpu} of its CPUs", order.job, {machine.name})
 
+    def clear(self, now: int, slack: int) -> None:
+        """What runs is where it may be, and paid for, or was for less than `slack`."""
+        for terms, node in self.windows.under_way(now, slack):
+            for process in self.machines[node].processes.values():
+                job = self.jobs.get(process.order.job)
+                if job is not None and not admits(terms, job):
+                    text = f"{process.key} runs on {node}, which is kept from it"
+                    self.fail("I12", text, process.order.job, {node})
+        for machine in self.machines.values():
+            for process in machine.processes.values():
+                held = self.budgets.judge.held.get(process.order.allocation)
+                if held is not None and held.until is not None and held.until + slack <= now:
+                    text = f"{process.key} runs on after what its budget paid for"
+                    self.fail("I4", text, process.order.job, {machine.name})
 
-def _standing(known: list[tuple[int, Standing]], read: int) -> list[Standing]:
-    """What stood at the position that was read, and whatever came after it."""
-    before = [value for position, value in known if position <= read]
-    return [*before[-1:], *(value for position, value in known if position > read)]
 
-
-def _holds(offer: Registered, held: Resources, devices: list[str], given: set[str]) -> bool:
-    known = {str(device.id) for device in offer.devices}
-    gone = 1000 * len(set(devices) - known)
+def _holds(
+    offer: Registered, held: Resources, devices: list[DeviceId], given: set[DeviceId]
+) -> bool:
+    known = {str(device.id) for device in offer.devices if not device.mig}
+    known |= {slot.on(device.id) for device in offer.devices for slot in device.mig}
+    each = {d: mig.milli_of(s[1].profile) if (s := mig.slot_of(d)) else 1000 for d in devices}
+    gone = sum(milli for device, milli in each.items() if device not in known)
     rest = replace(held, gpu_milli=held.gpu_milli - gone)
     return known.issuperset(given) and rest.fits(offer.capacity)
 

@@ -69,6 +69,11 @@ class MemoryLeases:
         self.rows[node] = Row(boot, fresh, nonce, self._end(ttl_ms), row.session)
         return row.session
 
+    def began(self, node: str, nonce: str) -> bool:
+        """Whether nobody has begun or renewed the node's lease since then."""
+        row = self.rows.get(node)
+        return row is not None and row.nonce == nonce and not row.lost
+
     def session(self, node: str, boot: str) -> str:
         """The session of this boot of the node; the boot itself where it holds no lease."""
         row = self.rows.get(node)

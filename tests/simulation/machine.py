@@ -137,7 +137,7 @@ class Machine:
         self.broken.add(device)
         self.trace.note(f"{device} breaks", node=self.name)
         for process in list(self.processes.values()):
-            if device in process.order.seat.devices:
+            if any(held.partition("/")[0] == device for held in process.order.seat.devices):
                 self.loop.seen["a GPU breaks under a job"] += 1
                 self._end(process, Result(1))
 

@@ -6,6 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from random import Random
 
+WORK = {"job", "control", "reservation", "budget", "price", "inheritance", "mig"}
+"""What people do; all else is a fault."""
+
 
 @dataclass
 class Plan:
@@ -18,6 +21,11 @@ class Plan:
     seed: int
     only: Collection[str] | None = None
     done: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong."""
+        return self.only is not None and {n.partition("#")[0] for n in self.only} <= WORK
 
     def random(self, name: str) -> Random:
         """The random numbers of what has this name."""

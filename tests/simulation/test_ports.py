@@ -30,6 +30,7 @@ class Leases(Protocol):
 
     def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str: ...
     def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> str: ...
+    def began(self, node: str, nonce: str) -> bool: ...
     def session(self, node: str, boot: str) -> str: ...
     def expire(self) -> list[tuple[str, str]]: ...
     def settle(self, node: str, session: str) -> None: ...
@@ -47,6 +48,9 @@ class InPostgres:
 
     def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> str:
         return leases.renew(self._connection, node, boot, nonce, fresh, ttl_ms)
+
+    def began(self, node: str, nonce: str) -> bool:
+        return leases.began(self._connection, node, nonce)
 
     def session(self, node: str, boot: str) -> str:
         return leases.session(self._connection, node, boot)
@@ -111,6 +115,19 @@ def test_a_session_goes_on_while_its_lease_does(port: Leases) -> None:
     assert port.take("n", "boot", "c" * 20, TTL_MS) == session  # the agent was started again
     assert port.session("n", "boot") == session
     assert port.expire() == []
+
+
+def test_only_the_last_registration_is_the_one_that_began_the_lease(port: Leases) -> None:
+    assert not port.began("n", "a" * 20)
+    port.take("n", "boot", "a" * 20, TTL_MS)
+    assert port.began("n", "a" * 20)
+    port.take("n", "boot", "b" * 20, TTL_MS)  # its answer was lost, or the agent began anew
+    assert port.began("n", "b" * 20)
+    assert not port.began("n", "a" * 20)
+    port.renew("n", "boot", "b" * 20, "c" * 20, TTL_MS)
+    assert not port.began("n", "b" * 20)
+    _lose(port)
+    assert not port.began("n", "c" * 20)
 
 
 def test_a_boot_whose_lease_was_lost_gets_another_session(port: Leases) -> None:

@@ -8,6 +8,7 @@ from multiprocessing import pool
 
 import pytest
 
+from tests.simulation.plan import WORK
 from tests.simulation.runs import outcomes, workers
 from tests.simulation.world import run
 
@@ -40,12 +41,18 @@ FAULTS = {
     "save-interrupted",
     "slow-disk",
     "stuck-registration",
+    *WORK,
 }
 """What is planned, by the names in `faults.py`."""
 
 SEEN = {
     "a GPU breaks under a job",
     "a commit that is not known",
+    "a job comes to the end of what its budget paid",
+    "a job is placed for one that waits for it",
+    "a job is placed on terms of a budget",
+    "a job leaves for a window",
+    "an instance of a GPU is given",
     "a failover that lost events",
     "a gang lost one of its seats",
     "a link flaps",
@@ -79,6 +86,13 @@ def test_without_faults_every_job_ends_in_time() -> None:
     found = [run(seed, only=("job", "control")) for seed in range(1, 6)]
     assert all(outcome.violation is None for outcome in found)
     assert all(outcome.simulated_us == 600_000_000 for outcome in found)
+
+
+def test_without_faults_windows_are_clear_in_time_and_nothing_runs_unpaid() -> None:
+    """What faults may delay is looked at every few seconds where there are none."""
+    found = [run(seed, only=tuple(WORK)) for seed in range(1, 21)]
+    assert all(outcome.violation is None for outcome in found)
+    assert {name.partition("#")[0] for one in found for name in one.happened} == WORK
 
 
 def test_a_seed_makes_the_same_world_again() -> None:

@@ -12,7 +12,7 @@ from domain.errors import Refusal, Unavailable
 from domain.job import job as jobs
 from domain.job.after import After, Condition
 from domain.job.spec import Checkpointing, JobSpec, Retry
-from domain.job.transitions import Phase
+from domain.job.transitions import ENDED, Phase
 from domain.values.ids import JobId, ProjectId
 from domain.values.resources import Resources
 from domain.values.time import MILLISECOND, SECOND
@@ -25,7 +25,10 @@ from tests.simulation.plan import Plan
 
 GIB = 2**30
 PROJECTS = (ProjectId("ml"), ProjectId("ops"))
+USERS = ("ada", "bob")
 CALL = 3 * SECOND
+PROFILES = {"1g.5gb": 142, "3g.20gb": 428}
+"""MIG profiles, and the thousandths of a GPU each counts for."""
 
 
 @dataclass
@@ -39,6 +42,12 @@ class Users:
     checker: Checker
     most_seats: int
     plan: Plan
+    sliced: bool = False
+    """Whether some nodes have GPUs in MIG mode."""
+    inheriting: bool = False
+    """Whether important jobs like to wait for others, which inherit their priority."""
+    foresighted: bool = False
+    """Whether some know how long their jobs take."""
 
     def __post_init__(self) -> None:
         self.behaviours: dict[str, Behaviour] = {}
@@ -62,7 +71,18 @@ class Users:
         kind = self.plan.random(planned)
         spec = self._after(self._spec(name, kind), kind)
         self.behaviours[name] = _behaviour(kind)
-        self._ask(name, lambda reply: self.cell.submit("ada", spec, name, reply))
+        more = self.plan.random(f"more {planned}")
+        user = more.choice(USERS)
+        if self.inheriting and not spec.after and more.random() < 0.4:
+            spec = replace(self._behind(spec, more), priority=more.choice((3, 7, 9)))
+        if self.sliced and more.random() < 0.4:
+            spec = _sliced(spec, more)
+        if self.foresighted and more.random() < 0.6:
+            spec = replace(spec, estimate_seconds=more.choice((5, 30, 60)))
+            if more.random() < 0.1 and spec.time_limit_seconds is None:
+                long = more.randrange(300, 500) * SECOND
+                self.behaviours[name] = replace(self.behaviours[name], run_us=long)
+        self._ask(name, lambda reply: self.cell.submit(user, spec, name, reply))
 
     def _after(self, spec: JobSpec, kind: Random) -> JobSpec:
         """The job, perhaps to come after one that is known by now."""
@@ -72,6 +92,17 @@ class Users:
             return spec
         on = kind.choice((Condition.OK, Condition.ANY))
         return replace(spec, after=(After(kind.choice(others), on),))
+
+    def _behind(self, spec: JobSpec, kind: Random) -> JobSpec:
+        """The job after some of those that have not ended."""
+        known = self.checker.jobs.items()
+        others = sorted(
+            JobId(n)
+            for n, job in known
+            if job.spec.project == spec.project and job.phase not in ENDED
+        )
+        chosen = kind.sample(others, min(len(others), kind.randrange(1, 3)))
+        return replace(spec, after=tuple(After(job, Condition.ANY) for job in chosen))
 
     def control(self, number: int) -> None:
         """Do something to one of the jobs, unless it is left out."""
@@ -144,6 +175,13 @@ class Users:
             grace_seconds=kind.choice((None, None, 0, 2, 8)),
             hold=kind.random() < 0.05,
         )
+
+
+def _sliced(spec: JobSpec, kind: Random) -> JobSpec:
+    """The same on instances of GPUs, one a seat."""
+    profile = kind.choice(sorted(PROFILES))
+    resources = replace(spec.resources, gpu_milli=PROFILES[profile])
+    return replace(spec, resources=resources, replicas=min(2, spec.replicas), mig=profile)
 
 
 def _behaviour(kind: Random) -> Behaviour:

@@ -11,38 +11,39 @@ from random import Random
 from domain.event import Event, Meta, StreamId
 from domain.job.transitions import ENDED
 from domain.node import node as nodes
-from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Created
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import DeviceId, NodeId
-from domain.values.resources import NOTHING, Resources
+from domain.values.resources import NOTHING
 from domain.values.time import MILLISECOND, SECOND
-from domain.values.topology import Device
 from infra.codec import UnknownEvent
 from infra.store import Change, stream_of
 from processors import scheduler, timers
 from tests.replayed import replay
+from tests.simulation.administrators import Administrators, begins_at, has
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
 from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, keep_time, schedule
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
+from tests.simulation.fleet import offers
 from tests.simulation.guards import Guard, without
 from tests.simulation.invariants import Checker, Violation
+from tests.simulation.law_of_order import check_standing
 from tests.simulation.leases import MemoryLeases
 from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Loop, Trace
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network, Weather
 from tests.simulation.plan import Plan
-from tests.simulation.users import GIB, PROJECTS, Users
+from tests.simulation.users import PROJECTS, Users
 from tests.simulation.views import LiveViews, rebuilt
 
-EPOCH = 1_800_000_000 * SECOND
 HEAL = 400 * SECOND
 END = 600 * SECOND
 LAST = 3000 * SECOND
+UNREST = 60 * SECOND
+"""So long after the healing what went wrong before may still show."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class World:
         self._off = off
         self.clock_step = 0
         self.failing = False
-        self.log = MemoryLog(lambda: EPOCH + self.loop.now + self.clock_step, off)
+        self.epoch = begins_at(self.plan)
+        self.log = MemoryLog(lambda: self.epoch + self.loop.now + self.clock_step, off)
         self.log.seen = self.loop.seen
         self.checker = Checker(self.trace, self.log.epochs)
         self.network = Network(self.loop, lambda node: self._fork(f"network {node}"), Weather())
@@ -93,7 +95,7 @@ class World:
         self.log.observers.append(lambda *_: self._ring())
         self.ward = MemoryWard(self.loop.seen)
         self.leaders = self._make_leaders()
-        self.machines = {m.name: m for m in self._make_machines()}
+        self.machines = self._make_machines()
         self.checker.machines = self.machines
         self.agents: dict[str, SimulatedAgent] = {}
         self.users = Users(
@@ -105,6 +107,9 @@ class World:
             len(self.machines),
             self.plan,
         )
+        self.users.sliced, self.users.foresighted = self._sliced, has(self.plan, "budget")
+        self.users.inheriting = has(self.plan, "inheritance")
+        self.administrators = Administrators(self, self.plan)
         self.faults = Faults(self, self.plan)
         self.log.observers.append(lambda batch, *_: self.faults.recorded(batch))
         self.cell.registering = self.faults.registering
@@ -118,7 +123,7 @@ class World:
         locks: dict[str, tuple[str, int]] = {}
         found = []
         for role, begin in (
-            (scheduler.ROLE, schedule(self.ward)),
+            (scheduler.ROLE, schedule(self.ward, self._looked)),
             (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases), self.loop, self._off)),
         ):
             for number in (1, 2):
@@ -138,32 +143,22 @@ class World:
                 )
         return found
 
-    def _make_machines(self) -> list[Machine]:
-        random = self._fork("machines")
-        machines = []
-        for number in range(random.choice((2, 3, 4))):
-            name = f"node-{number}"
-            gpus = random.choice((2, 2, 4))
-            devices = tuple(Device(DeviceId(f"{name}-gpu{n}"), "A100", GIB) for n in range(gpus))
-            offer = Registered(
-                NodeId(name),
-                "",
-                Resources(4000, 16 * GIB, gpus * 1000),
-                devices,
-                ("docker", "sandbox"),
+    def _make_machines(self) -> dict[str, Machine]:
+        random, slicing = self._fork("machines"), self.plan.random("mig")
+        self._sliced = slicing.random() < 0.3 and self.plan.has("mig")
+        found = {}
+        for offer in offers(random, slicing if self._sliced else None):
+            name = str(offer.node)
+            found[name] = Machine(
+                offer,
+                self.loop,
+                self.trace,
+                self._fork(name),
+                lambda job: self.users.behaviour(job),
+                self.checker.began,
+                random.randrange(-20_000, 20_000),
             )
-            machines.append(
-                Machine(
-                    offer,
-                    self.loop,
-                    self.trace,
-                    self._fork(name),
-                    lambda job: self.users.behaviour(job),
-                    self.checker.began,
-                    random.randrange(-20_000, 20_000),
-                )
-            )
-        return machines
+        return found
 
     # what people, machines and faults do
 
@@ -211,6 +206,10 @@ class World:
         version = len(self.log.stream(stream))
         self.log.append([Change(stream, version, [event], Meta("admin", "command:admin", "admin"))])
 
+    def _looked(self, snapshot: Snapshot) -> None:
+        """A scheduler is done with a cycle."""
+        check_standing(snapshot, self.checker.fail)
+
     def _api_killed(self, when: str) -> None:
         self.trace.note(f"an API process is killed {when}")
 
@@ -250,6 +249,7 @@ class World:
                 self.loop.run(HEAL)
                 self.trace.note("healed")
                 self.faults.heal()
+                self.administrators.heal()
                 self._sweep()
                 self.loop.run(END)
                 while not self._all_ended() and self.loop.now < LAST:
@@ -282,6 +282,8 @@ class World:
         for number in range(1, self._random.randrange(1, 13)):
             self.loop.at(self._random.randrange(HEAL), partial(self.users.control, number))
         self.faults.begin()
+        self.administrators.begin(HEAL)
+        self._look()
 
     def _power_on(self, name: str) -> None:
         if not self.machines[name].up:
@@ -293,6 +295,15 @@ class World:
         self.users.release_all()
         if self.loop.now < LAST:
             self.loop.after(15 * SECOND, self._sweep)
+
+    def _look(self) -> None:
+        """What runs may run there and then; with faults that is true once they are over."""
+        slack = 5 * SECOND
+        if not self.plan.calm:
+            slack = UNREST if self.loop.now > HEAL + UNREST else LAST
+        self.checker.clear(self.log.now(), slack)
+        if self.loop.now < LAST:
+            self.loop.after(5 * SECOND, self._look)
 
     def _all_ended(self) -> bool:
         ended = all(job.phase in ENDED for job in self.checker.jobs.values())
@@ -336,8 +347,12 @@ class World:
         snapshot = Snapshot()
         for event in events:
             snapshot.apply(event)
-        if snapshot.jobs or snapshot.allocations or any(n.held for n in snapshot.nodes.values()):
+        waits, stands = snapshot.dependents, snapshot.inheritance
+        kept = (snapshot.jobs, snapshot.allocations, snapshot.spending.held, waits.waits)
+        if any((*kept, waits.waiters, waits.ready, stands.standing, stands.claims, stands.made)):
             self.checker.fail("I8", "the snapshot holds what has ended")
+        if any(node.held for node in snapshot.nodes.values()):
+            self.checker.fail("I8", "a node holds what has ended")
         for node, state in snapshot.nodes.items():
             if state.taken != NOTHING or any(left < 1000 for left in state.left.values()):
                 self.checker.fail("I5", f"{node} is not free again: {state.taken}")

@@ -77,6 +77,8 @@ def _tally(found: JsonObject) -> list[str]:
     if found["unconfirmed"]:
         held = "compared, not recomputed, as some streams could not be read"
         lines.append(f"{held}: {found['unconfirmed']} receipts")
+    if found["passed_over"]:
+        lines.append(f"passed over, as somebody discarded them: {found['passed_over']} events")
     if found["before"]:
         lines.append(f"from before there were receipts: {found['before']} decided events")
     return lines

@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.allocation.allocation import SeatEnd
+from domain.allocation.seat import Outcome
 from domain.errors import Conflict
 from domain.job import job as jobs
 from domain.job.events import StopCause
+from domain.job.spec import JobSpec, Retry
 from domain.job.transitions import PLACED, Phase
 from domain.policy.events import GpuPrice, PriceList
 from domain.project.budget import Budget, Per, window_at
 from domain.scheduling.budgets import END_SECONDS, Budgets, next_turn
 from domain.scheduling.reason import WaitCode
 from domain.scheduling.saved import pack, unpack
+from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import JobId, ProjectId
 from domain.values.resources import Resources
 from domain.values.time import DAY, HOUR, SECOND, from_datetime, to_text
@@ -124,7 +128,7 @@ def test_a_job_is_asked_to_end_before_its_reservation_is_used_up() -> None:
     cell.ask("over", 1, estimate_seconds=3600)
     cell.run()
     job = cell.job("over")
-    [held] = cell.held.values()
+    [held] = cell.judge.held.values()
     assert jobs.limit_at(job) == job.stop_at
     assert held.until == job.stop_at + (30 + END_SECONDS) * SECOND
     with pytest.raises(Conflict):
@@ -156,6 +160,21 @@ def test_prices_hold_for_a_job_from_its_placement_on() -> None:
     cell.ask("second", 1, time_limit_seconds=60)
     assert cell.run() == [], "for new ones it is dearer"
     assert cell.why("second").blocker == "money this month of project ml"
+
+
+def test_what_costs_nothing_yet_is_placed_on_terms_too() -> None:
+    """Else it would be charged, unreserved, as soon as there is a price."""
+    cell = stage()
+    cell.price(PriceList("USD", 0, 0, 0))
+    cell.limit(month(money_micro=1_000_000))
+    cell.ask("free", 1, time_limit_seconds=3600)
+    cell.ask("endless", 1)
+    assert cell.run() == ["free"]
+    assert cell.why("endless").code is WaitCode.NO_TIME_LIMIT
+    cell.price(PRICES)
+    cell.pass_time(3600)
+    cell.end(JobId("free"))
+    assert cell.standing(next(cell.accounts()))[0][1] == 0
 
 
 def test_each_user_has_what_each_may_use() -> None:
@@ -217,25 +236,34 @@ BUDGETS = st.builds(
     GPU_SECONDS,
     MONEY,
 )
-STEPS = st.sampled_from(["ask"] * 5 + ["pass"] * 4 + ["end"] * 2 + ["late", "price"])
+STEPS = st.sampled_from(
+    ["ask"] * 5 + ["pass"] * 4 + ["end"] * 2 + ["late", "price", "turn", "fail", "leave"]
+)
+FAILURE = SeatEnd(Outcome.EXITED, 1, "")
+
+
+def _wish(draw: st.DataObject, name: str) -> JobSpec:
+    gpus = draw.draw(st.integers(1, 3))
+    return JobSpec(
+        name,
+        ProjectId(draw.draw(st.sampled_from(["ml", "ml", "ops"]))),
+        ("true",),
+        resources=Resources(0, 0, 1000 * gpus),
+        time_limit_seconds=draw.draw(st.sampled_from([60, 3_000, 50_000, 100_000, None])),
+        estimate_seconds=draw.draw(st.sampled_from([None, 600, 10_000])),
+        replicas=draw.draw(st.sampled_from([1, 1, 3])),
+        min_replicas=draw.draw(st.none() | st.just(1)),
+        retry=Retry(draw.draw(st.sampled_from([0, 2])), 1, 1),
+    )
 
 
 def _play(draw: st.DataObject, cell: Paying, steps: int) -> None:
-    for number in range(steps):
+    for _number in range(steps):
+        running = [name for name in cell.in_phase(*PLACED) if not cell.job(name).stop_cause]
         match draw.draw(STEPS):
             case "ask":
-                spec = cell.job(cell.ask(f"shape-{number}", draw.draw(st.integers(1, 3)))).spec
-                cell.cancel(JobId(f"shape-{number}"))
-                limit = draw.draw(st.sampled_from([60, 3_000, 20_000, 100_000, None]))
-                guess = draw.draw(st.sampled_from([None, 600, 10_000]))
-                spec = replace(
-                    spec,
-                    time_limit_seconds=limit,
-                    estimate_seconds=guess,
-                    replicas=draw.draw(st.sampled_from([1, 1, 3])),
-                    min_replicas=draw.draw(st.none() | st.just(1)),
-                )
-                cell.submit(f"job-{number}", spec, draw.draw(st.sampled_from(["ada", "bob"])))
+                name = f"job-{len(cell.log)}"  # of its own, also in a second play
+                cell.submit(name, _wish(draw, name), draw.draw(st.sampled_from(["ada", "bob"])))
             case "pass":
                 cell.pass_time(draw.draw(st.sampled_from([1, 1_000, 10_000, 40_000])))
                 cell.reach_limits()
@@ -243,48 +271,101 @@ def _play(draw: st.DataObject, cell: Paying, steps: int) -> None:
             case "late":
                 cell.pass_time(draw.draw(st.sampled_from([7_000, 86_400, 40 * 86_400])))
                 cell.check()
+            case "turn":
+                cell.turn()
+                cell.check()
             case "price":
-                rates = st.integers(0, 50_000_000)
+                rates = st.sampled_from([0, 1]) | st.integers(0, 50_000_000)
                 model = GpuPrice("H100", draw.draw(rates))
                 cell.price(PriceList("USD", 0, 0, draw.draw(rates), (model,)))
             case "end":
                 for name in cell.in_phase(*PLACED)[: draw.draw(st.integers(1, 3))]:
                     stopping = cell.job(name).phase in (Phase.STOPPING, Phase.PREEMPTING)
                     cell.end(name, STOPPED if stopping else SUCCESS)
+            case "fail":
+                for name in running[: draw.draw(st.integers(1, 2))]:
+                    cell.end(name, FAILURE)
+                cell.retry()
+            case "leave":
+                for name in running[: draw.draw(st.integers(1, 2))]:
+                    cell.preempt(name, None)
+                    cell.pass_time(draw.draw(st.sampled_from([0, 1, 5])))
+                cell.leave()
         if draw.draw(st.booleans()):
             cell.run()
+
+
+def _two_projects(draw: st.DataObject) -> Paying:
+    cell = stage(gpus=4)
+    cell.node("m", 4, devices=h100s("m"))
+    if draw.draw(st.booleans()):
+        cell.price(PriceList("USD", 0, 0, 0))
+    return cell
+
+
+def _different(budgets: list[Budget]) -> list[Budget]:
+    return list({(b.per, b.length, b.user): b for b in budgets}.values())
 
 
 @given(data=st.data())
 @settings(max_examples=60)
 def test_no_budget_is_ever_exceeded(data: st.DataObject) -> None:
     """Looked at after every event, by a judge who counts from the events alone."""
-    cell = stage(gpus=4)
-    cell.node("m", 4, devices=h100s("m"))
-    seen = {(b.per, b.length, b.user): b for b in data.draw(st.lists(BUDGETS, min_size=1))}
-    cell.limit(*seen.values())
+    cell = _two_projects(data)
+    for project, least in (("ml", 1), ("ops", 0)):
+        budgets = _different(data.draw(st.lists(BUDGETS, min_size=least, max_size=4)))
+        cell.limit(*budgets, project=project)
     _play(data, cell, data.draw(st.integers(10, 40)))
 
 
 @given(data=st.data())
 @settings(max_examples=40)
 def test_the_scheduler_counts_as_the_judge_does(data: st.DataObject) -> None:
-    """With no budget in the way; then for any, also when read from what is kept."""
-    cell = stage(gpus=4)
-    cell.node("m", 4, devices=h100s("m"))
-    if data.draw(st.booleans()):
-        cell.limit(month(gpu_seconds=10**9, money_micro=10**15))
-    _play(data, cell, data.draw(st.integers(5, 30)))
-    budgets = data.draw(st.lists(BUDGETS, min_size=1, max_size=4))
-    cell.budgets = tuple(budgets)
-    snapshots = [cell.snapshot, unpack(pack(cell.snapshot))]
+    """With no budget in the way; then for any, in each window that something reaches into.
+
+    Also when it is read from what is kept.
+    """
+    cell = _two_projects(data)
+    for project in ("ml", "ops"):
+        if data.draw(st.booleans()):
+            cell.limit(month(gpu_seconds=10**9, money_micro=10**15), project=project)
+    budgets = cell.budgets
+    for _ in range(2):
+        cell.budgets = budgets
+        _play(data, cell, data.draw(st.integers(5, 15)))
+        cell.budgets = {"ml": ASKED, "ops": ASKED[:4]}
+        _compare(cell, cell.snapshot)
+    _compare(cell, unpack(pack(cell.snapshot)))
+
+
+ASKED = tuple(
+    Budget(per, length, user, gpu_seconds=1)
+    for user in ("", "*")
+    for per, length in (
+        (Per.DAY, 1),
+        (Per.HOURS, 1),
+        (Per.DAYS, 2),
+        (Per.MONTH, 1),
+        (Per.WEEK, 1),
+        (Per.HOURS, 5),
+        (Per.DAYS, 5),
+    )
+)
+
+
+def _compare(cell: Paying, snapshot: Snapshot) -> None:
+    """What the scheduler counts in each window from now on is what the judge does."""
+    kept = snapshot.budgets
+    snapshot.budgets = {ProjectId(project): some for project, some in cell.budgets.items()}
+    counting = Budgets(snapshot, cell.now)
     for account in cell.accounts():
-        for snapshot in snapshots:
-            snapshot.budgets = {ProjectId("ml"): tuple(budgets)}
-            found = Budgets(snapshot, cell.now).committed(
-                account, window_at(account.budget, cell.now)
-            )
-            assert found == cell.standing(account)[1]
+        window = window_at(account.budget, cell.now)
+        for _ in range(1 if account.budget.rolling else 3):
+            found = counting.committed(account, window)
+            whose = (account.project, account.budget, account.user)
+            assert found == cell.judge.standing(*whose, cell.now, window)[1], (account, window)
+            window = window_at(account.budget, window.until)
+    snapshot.budgets = kept
 
 
 @given(

@@ -32,6 +32,19 @@ def test_a_cycle_places_so_many_and_the_next_goes_on(
     assert stage.why("j0").code is WaitCode.INSUFFICIENT_GPU
 
 
+def test_a_cycle_asks_so_many_to_make_room_and_the_next_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.scheduling.plan.MOST_PREEMPTIONS", 1)
+    for number in range(2):
+        stage.ask(f"low{number}")
+    stage.run()
+    for number in range(2):
+        stage.ask(f"high{number}", priority=200)
+    asked = [[str(p.preemptor) for p in stage.decide().preemptions] for _ in range(3)]
+    assert asked == [["high0"], ["high1"], []]
+
+
 def test_fifo_does_not_look_at_priority(stage: Stage) -> None:
     stage.policy(primary_policy=Order.FIFO)
     stage.ask("first", 2)

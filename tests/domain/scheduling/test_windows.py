@@ -12,7 +12,7 @@ from domain.job.events import StopCause
 from domain.job.transitions import PLACED, Phase
 from domain.policy.events import Backfill
 from domain.reservation import reservation as reservations
-from domain.reservation.events import Terms
+from domain.reservation.events import Cancelled, Terms
 from domain.reservation.schedule import Schedule
 from domain.scheduling.moving import next_moment
 from domain.scheduling.plan import plan
@@ -157,6 +157,19 @@ def test_a_cancelled_window_keeps_nothing() -> None:
     assert cell.run() == []
     known = cell.snapshot.reservations["repair"]
     cell.record("reservation/repair", reservations.cancel(known, cell.now))
+    assert cell.run() == ["job"]
+
+
+def test_a_window_that_was_over_and_forgotten_may_be_cancelled_late() -> None:
+    """The clock was set back, or the command took long: the log has both, in this order."""
+    cell = stage("n")
+    cell.reserve("short", 0, 10, "n", projects=("bio",))
+    cell.pass_time(20)
+    cell.reserve("other", 3600, 10, "n", projects=("bio",))
+    assert set(cell.snapshot.reservations) == {"other"}
+    cell.record("reservation/short", [Cancelled()])
+    assert set(cell.snapshot.reservations) == {"other"}
+    cell.ask("job", estimate_seconds=60)
     assert cell.run() == ["job"]
 
 

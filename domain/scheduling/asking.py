@@ -1,0 +1,97 @@
+"""Asking: who is asked in a cycle to make room, for whom, and who cannot be helped."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from domain.job.job import Job
+from domain.scheduling.demand import Demand
+from domain.scheduling.horizon import Horizon
+from domain.scheduling.one_seat import OneSeat
+from domain.scheduling.place import place
+from domain.scheduling.preempt import Candidates, find_victims, may_preempt
+from domain.scheduling.rank import Ranks
+from domain.scheduling.room import Found, Room, count_seats
+from domain.scheduling.snapshot import Snapshot
+from domain.values.ids import JobId
+
+
+class Asking:
+    """Chooses victims one preemptor after the other; nobody is asked twice."""
+
+    def __init__(self, snapshot: Snapshot, now: int, ranks: Ranks, horizon: Horizon) -> None:
+        self._snapshot, self._now, self._horizon = snapshot, now, horizon
+        self._candidates = Candidates(snapshot, now, ranks)
+        self._asked: set[JobId] = set()
+        self._asked_below = 0
+        """All that were asked are of a lower priority."""
+        self._made = Counter[str]()
+        """How many the jobs of each project made leave."""
+        self._searches: dict[tuple[Demand, int], OneSeat] = {}
+        self._given: list[tuple[Found, Demand]] = []
+        self._below: dict[int, tuple[Room, int]] = {}
+        """By priority: what is there without all that may be asked, beside so many of `_given`."""
+
+    def victims(self, job: Job, demand: Demand, end: int | None, room: Room) -> list[Job] | None:
+        """Those to ask so that the job's demand fits into the room until `end`.
+
+        None if nobody can help, or the job's project made as many leave as it may.
+        """
+        if not self._may(job, 1) or not self._can_be_helped(job, demand):
+            return None
+        if demand.replicas == 1 and demand.simple:
+            found = self._for_one_seat(job, demand, end, room)
+        else:
+            able = self._able(job, end)
+            found = find_victims(self._snapshot, demand, room, able) if able else None
+        return found if found is not None and self._may(job, len(found)) else None
+
+    def note(self, job: Job, victims: list[Job]) -> None:
+        """These were asked to leave for the job, and the room has what they held."""
+        self._made[job.spec.project] += len(victims)
+        for victim in victims:
+            self._asked.add(victim.id)
+            self._asked_below = max(self._asked_below, victim.priority + 1)
+        for search in self._searches.values():
+            search.left(victims)
+
+    def took(self, found: Found, demand: Demand) -> None:
+        """Seats were given away in this cycle, or kept for a job."""
+        self._given.append((found, demand))
+
+    def _may(self, job: Job, victims: int) -> bool:
+        made = self._made[job.spec.project] + victims
+        return may_preempt(self._snapshot, job, made, self._now)
+
+    def _can_be_helped(self, job: Job, demand: Demand) -> bool:
+        """False if the demand would not fit if all had left that may be asked: soon found out."""
+        if not demand.simple or self._candidates.differ or self._asked_below > job.priority:
+            return True
+        if job.priority < self._snapshot.policy.scheduler.preemption.priority_threshold:
+            return False
+        return count_seats(demand, self._room_below(job.priority)) >= demand.least
+
+    def _room_below(self, priority: int) -> Room:
+        room, seen = self._below.get(priority, (None, 0))
+        if room is None:
+            room = self._snapshot.rooms.below(self._snapshot, priority).fork()
+        for found, demand in self._given[seen:]:
+            room.take(found.seats, demand)
+        self._below[priority] = (room, len(self._given))
+        return room
+
+    def _for_one_seat(
+        self, job: Job, demand: Demand, end: int | None, room: Room
+    ) -> list[Job] | None:
+        if place(demand, room) is not None:
+            return []  # those that were asked for others leave more than these take
+        key = (demand, job.priority)
+        search = self._searches.get(key)
+        if search is None or search.room is not room or self._candidates.differ:
+            search = OneSeat(self._snapshot, demand, room, self._able(job, end))
+            self._searches[key] = search
+        return search.victims()
+
+    def _able(self, job: Job, end: int | None) -> list[Job]:
+        """Those that may be asked: with nobody's leaving a start is planned that is held."""
+        return self._horizon.not_counted_on(self._candidates.of(job, self._asked), end)
