@@ -42,7 +42,7 @@ class OneSeat:
     def _qualify(self) -> set[NodeId]:
         board = self.room.board(self._demand)
         if board is None:
-            return {space.node.id for space in eligible(self._demand, self.room)}
+            return {s.node.id for s in eligible(self._demand, self.room)} & self._on.keys()
         spaces, may_use = self.room.spaces, board.ground.may_use
         return {node for node in self._on if node in spaces and may_use(self._demand, node)}
 
