@@ -95,7 +95,11 @@ def _raw(dsn: str) -> float:
 
 
 def _catch_up(dsn: str, size: int) -> float:
-    """Seconds for all events by the pace of the process after its first batch."""
+    """Seconds for all events by the pace of the process after its first batch.
+
+    Where that batch holds them all, with the start of the process.
+    """
+    started = time.perf_counter()
     with closing(connect(dsn)) as connection, _running(dsn):
         while not (first := _shown(connection)):
             time.sleep(0.005)
@@ -103,6 +107,8 @@ def _catch_up(dsn: str, size: int) -> float:
         while now < size:
             time.sleep(0.005)
             now = _shown(connection)
+        if first >= size:
+            return began - started
         return (time.perf_counter() - began) * size / (size - first)
 
 
