@@ -30,6 +30,9 @@ from infra.recorder import Append, Datastore, Recorder
 from processors.projector import BATCH, Connection, connect
 
 EACH = 20
+LOOK_SECONDS = (
+    0.005  # between looks at how far the projector is: another process, which tells nobody
+)
 """Events an append, at the steady rate."""
 _SHOWN = "SELECT min(position) AS position FROM view_positions"
 
@@ -102,10 +105,10 @@ def _catch_up(dsn: str, size: int) -> float:
     started = time.perf_counter()
     with closing(connect(dsn)) as connection, _running(dsn):
         while not (first := _shown(connection)):
-            time.sleep(0.005)
+            time.sleep(LOOK_SECONDS)
         began, now = time.perf_counter(), first
         while now < size:
-            time.sleep(0.005)
+            time.sleep(LOOK_SECONDS)
             now = _shown(connection)
         if first >= size:
             return began - started

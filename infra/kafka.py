@@ -6,7 +6,7 @@ Imported only where COMPUTE_KAFKA is set: a platform without Kafka never loads t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import kafka
 from kafka import TopicPartition
 from kafka.errors import AuthorizationError, KafkaError
+from kafka.net.compat import KafkaNetClient
 
 from domain.errors import Denied, Invalid, Unavailable
 from infra.kafka_login import Login, login_of
@@ -43,40 +44,37 @@ class Cell:
 
     def producer(self) -> Any:
         """A producer whose records arrive in order, each acknowledged by all replicas in sync."""
-        with self.reaching():
-            return kafka.KafkaProducer(
-                **self._options(),
-                # Explicit: were it left out, a conflicting setting would turn it off in silence.
-                enable_idempotence=True,
-                acks="all",
-                batch_size=128 << 10,
-                max_request_size=RECORD_BYTES,
-                delivery_timeout_ms=30_000,
-                max_block_ms=10_000,
-            )
+        return self._made(
+            kafka.KafkaProducer,
+            # Explicit: were it left out, a conflicting setting would turn it off in silence.
+            enable_idempotence=True,
+            acks="all",
+            batch_size=128 << 10,
+            max_request_size=RECORD_BYTES,
+            delivery_timeout_ms=30_000,
+            max_block_ms=10_000,
+        )
 
     def consumer(self, fetch_bytes: int = FETCH_BYTES) -> Any:
         """A consumer of the partition, outside any group: it is told its offset, and commits none.
 
         An offset that is gone is an error, never a jump.
         """
-        with self.reaching():
-            consumer = kafka.KafkaConsumer(
-                **self._options(),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                max_partition_fetch_bytes=fetch_bytes,
-                fetch_max_bytes=fetch_bytes,
-                fetch_max_wait_ms=250,  # other requests on the connection wait behind a fetch
-            )
-            consumer.assign([self.partition])
-            return consumer
+        consumer = self._made(
+            kafka.KafkaConsumer,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_bytes=fetch_bytes,
+            fetch_max_wait_ms=250,  # other requests on the connection wait behind a fetch
+        )
+        consumer.assign([self.partition])
+        return consumer
 
     def admin(self) -> Any:
         """A client that makes topics."""
-        with self.reaching():
-            return kafka.KafkaAdminClient(**self._options())
+        return self._made(kafka.KafkaAdminClient)
 
     @contextmanager
     def reaching(self) -> Iterator[None]:
@@ -90,6 +88,23 @@ class Cell:
                 raise Denied("kafka_denied", f"the brokers refuse: {error}") from error
             at = ",".join(self.servers)
             raise Unavailable("kafka_unavailable", f"Kafka at {at}: {error!r}") from error
+
+    def _made(self, kind: Callable[..., Any], **options: Any) -> Any:
+        """A client. One that reaches no broker is never given to us, but its thread would go on
+        polling (kafka-python 3.0.12): so its connections are ended here."""
+        made: list[KafkaNetClient] = []
+
+        def connections(**config: Any) -> KafkaNetClient:
+            made.append(KafkaNetClient(**config))
+            return made[-1]
+
+        with self.reaching():
+            try:
+                return kind(**self._options(), **options, kafka_client=connections)
+            except BaseException:
+                for each in made:
+                    each.close()
+                raise
 
     def _options(self) -> dict[str, Any]:
         return {
