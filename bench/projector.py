@@ -34,6 +34,8 @@ LOOK_SECONDS = (
     0.005  # between looks at how far the projector is: another process, which tells nobody
 )
 """Events an append, at the steady rate."""
+LOOK_SECONDS = 0.005
+"""Between looks at how far the projector is: another process, which tells nobody."""
 _SHOWN = "SELECT min(position) AS position FROM view_positions"
 
 
