@@ -138,12 +138,11 @@ class Horizon:
         self._windows.clear()
         self._never.clear()
         for victim in victims:
-            assert victim.allocation is not None, "a victim is placed"
             self._gone.add(victim.id)
             end = expected_end(victim, self._now)
             for start, later in self._rooms:
                 if end is None or end > start:  # else it was counted as gone by then
-                    later.give_back(self._snapshot.allocations[victim.allocation])
+                    later.give_back(self._snapshot.held_by(victim))
 
     def _steps(self) -> Iterator[_Step]:
         ends = [(hold.end, hold) for hold in self.holds if hold.end is not None]

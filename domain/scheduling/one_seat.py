@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 
-from domain.allocation.allocation import Allocation
 from domain.job.job import Job
 from domain.scheduling.demand import Demand
 from domain.scheduling.room import Room, eligible, models_for
@@ -79,7 +78,7 @@ class OneSeat:
         """The candidate after whose leaving the seat fits on the node; None if after none."""
         space = self.room.spaces[node].copy()
         for order, job in self._on[node].values():
-            space.leave(self._held(job))
+            space.leave(self._snapshot.held_by(job))
             if self._fits(space):
                 return order
         return None
@@ -97,15 +96,11 @@ class OneSeat:
     def _without(self, node: NodeId, gone: Iterable[Job]) -> Space:
         space = self.room.spaces[node].copy()
         for job in gone:
-            space.leave(self._held(job))
+            space.leave(self._snapshot.held_by(job))
         return space
 
     def _fits(self, space: Space) -> bool:
         return any(space.count(self._demand, model) for model in self._models)
-
-    def _held(self, job: Job) -> Allocation:
-        assert job.allocation is not None, "a candidate is placed"
-        return self._snapshot.allocations[job.allocation]
 
 
 def _nodes(job: Job) -> set[NodeId]:

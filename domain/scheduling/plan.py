@@ -274,8 +274,7 @@ class _Cycle:
     def _let_go(self, victims: list[Job]) -> None:
         """Those who were asked to leave: from then on what they hold is there for others."""
         for victim in victims:
-            held = self.snapshot.allocations[victim.allocation] if victim.allocation else None
-            assert held is not None, "a victim is placed"
+            held = self.snapshot.held_by(victim)
             self.later.give_back(held)
             self.opened.changed(seat.node for seat in held.seats)
         self.horizon.release(victims)

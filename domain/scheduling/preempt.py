@@ -129,13 +129,8 @@ def room_without(snapshot: Snapshot, room: Room, victims: Iterable[Job]) -> Room
     """The room once the victims have left."""
     after = room.fork()
     for victim in victims:
-        after.give_back(_allocation(snapshot, victim))
+        after.give_back(snapshot.held_by(victim))
     return after
-
-
-def _allocation(snapshot: Snapshot, job: Job) -> Allocation:
-    assert job.allocation is not None, "a placed job has an allocation"
-    return snapshot.allocations[job.allocation]
 
 
 @dataclass
@@ -175,7 +170,7 @@ class _Trial:
 
     def without(self, victim: Job) -> None:
         """The victim has left."""
-        allocation = _allocation(self.snapshot, victim)
+        allocation = self.snapshot.held_by(victim)
         for node in {seat.node for seat in allocation.seats}:
             self.gone[node][victim.id] = allocation
             if self.demand.simple and self._may_use(node):
@@ -185,7 +180,7 @@ class _Trial:
 
     def spares(self, victim: Job) -> bool:
         """Whether the demand fits if the victim has not left; then it has not."""
-        allocation = _allocation(self.snapshot, victim)
+        allocation = self.snapshot.held_by(victim)
         before = {node: self.spaces.get(node) for node in {s.node for s in allocation.seats}}
         for node in before:
             del self.gone[node][victim.id]

@@ -114,6 +114,11 @@ class Snapshot:
     board_from: int = 64
     rooms: Rooms = field(default_factory=Rooms, init=False, repr=False, compare=False)
 
+    def held_by(self, job: Job) -> Allocation:
+        """What a placed job holds."""
+        assert job.allocation is not None, "a placed job has an allocation"
+        return self.allocations[job.allocation]
+
     def model_of(self, seat: Seat) -> str:
         """The model of the seat's GPUs; empty where it has none."""
         devices = self.nodes[seat.node].node.offer.devices

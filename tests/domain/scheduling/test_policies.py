@@ -271,3 +271,30 @@ class TestPreemption:
 def gpus(count: int) -> Limits:
     """So many GPUs."""
     return Limits(gpu_milli=count * 1000)
+
+
+def test_what_a_more_important_victim_leaves_over_helps_with_others_in_the_same_cycle() -> None:
+    stage = Stage()
+    stage.node("n1", gpus=6)
+    stage.ask("big", 4, priority=300)
+    stage.ask("low", 2)
+    stage.run()
+    stage.ask("top", 3, priority=600)
+    stage.ask("mid", 3, priority=200)
+    asked = [(p.victim, p.preemptor) for p in stage.decide().preemptions]
+    assert asked == [("big", "top"), ("low", "mid")]
+
+
+def test_what_a_more_important_victim_leaves_over_helps_with_others_while_it_leaves() -> None:
+    stage = Stage()
+    stage.node("n1", gpus=6)
+    stage.ask("big", 4, priority=300)
+    stage.ask("filler", 2, priority=900)
+    stage.run()
+    stage.ask("top", 2, priority=600)
+    assert [p.victim for p in stage.decide().preemptions] == ["big"]
+    stage.end_all("filler")
+    stage.ask("low", 2)
+    assert stage.run() == ["low"]
+    stage.ask("mid", 4, priority=200)
+    assert [(p.victim, p.preemptor) for p in stage.decide().preemptions] == [("low", "mid")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import event, given
 
 from domain.job.transitions import Phase
+from domain.scheduling.asking import Asking
 from domain.scheduling.plan import Plan, plan
 from domain.scheduling.reason import WaitCode
 from domain.values.ids import JobId
@@ -70,6 +72,19 @@ def test_the_least_important_make_room(cell: Cell) -> None:
         if job.phase in (Phase.STARTING, Phase.RUNNING) and job.priority < worst
     }
     assert not room_of_first(cell, made, first, below).fits(cell.job(first).spec)
+
+
+@given(cells())
+def test_nobody_is_given_up_who_could_be_helped(cell: Cell) -> None:
+    """What tells soon who cannot be helped changes no decision, in any cycle of several."""
+    for _ in range(3):
+        soon = plan(cell.snapshot, cell.now)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Asking, "_can_be_helped", lambda *_: True)
+            assert plan(cell.snapshot, cell.now) == soon
+        cell.decide()
+        for victim in cell.in_phase(Phase.PREEMPTING)[:1]:
+            cell.end(victim, STOPPED)
 
 
 @given(cells(fresh=True, quotas=False))
