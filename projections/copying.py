@@ -45,11 +45,14 @@ def put_in(
         connection.execute(query.encode(), (as_json(columns, rows, ends),))
 
 
+def type_of(column: str) -> str:
+    """The SQL type alone of a column."""
+    return column.removesuffix(" NOT NULL")
+
+
 def recordset(columns: Mapping[str, str]) -> str:
     """A table expression `n` with these columns of a parameter made by `as_json`."""
-    fields = ", ".join(
-        f'"{name}" {kind.removesuffix(" NOT NULL")}' for name, kind in columns.items()
-    )
+    fields = ", ".join(f'"{name}" {type_of(column)}' for name, column in columns.items())
     return f"json_to_recordset(%s) AS n ({fields})"
 
 

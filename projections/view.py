@@ -21,7 +21,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from domain.event import Event, Recorded
-from projections.copying import as_json, put_in, recordset
+from projections.copying import as_json, put_in, recordset, type_of
 from projections.past import history_ddl, replaced, replaced_by_key, span_of, unchanged
 
 R = TypeVar("R", bound="Row")
@@ -202,12 +202,7 @@ class View(Generic[R]):
 
     @property
     def _arrays(self) -> str:
-        return ", ".join(f"%s::{_kind(self.columns[name])}[]" for name in self.key)
-
-
-def _kind(column: str) -> str:
-    """Its SQL type alone."""
-    return column.removesuffix(" NOT NULL")
+        return ", ".join(f"%s::{type_of(self.columns[name])}[]" for name in self.key)
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str | int]]:
@@ -231,7 +226,7 @@ def _classes(unions: Iterable[Any]) -> Iterator[type[Event]]:
 def _column(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         [inner] = [part for part in get_args(hint) if part is not types.NoneType]
-        return _column(inner).removesuffix(" NOT NULL")
+        return type_of(_column(inner))
     base = getattr(hint, "__supertype__", hint)  # the str behind a NewType
     if isinstance(base, type):
         for kind, sql in ((bool, "boolean"), (int, "bigint"), (str, "text")):
