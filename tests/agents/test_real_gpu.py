@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pynvml
 import pytest
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/driver/nvidia").exists(), reason="this machine has no NVIDIA driver"
 )
 MEBIBYTE = 2**20
+INVALID = (pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_NOT_FOUND)
 HOLD = """
 import ctypes, sys
 cuda = ctypes.CDLL("libcuda.so.1")
@@ -100,21 +103,35 @@ def test_a_seat_without_a_gpu_reaches_none(bench: Bench) -> None:
     assert "nvidia" not in said.partition("CUDA")[2].partition("\n")[2]
 
 
+def placements(handle: Any, profile: int) -> list[tuple[int, int]]:
+    """Where the driver would lay an instance of a profile: (first, number of) memory slices."""
+    count = ctypes.c_uint()
+    ask = pynvml.nvmlDeviceGetGpuInstancePossiblePlacements
+    ask(handle, profile, None, ctypes.byref(count))
+    places = (pynvml.c_nvmlGpuInstancePlacement_t * count.value)()
+    ask(handle, profile, places, ctypes.byref(count))
+    return [(place.start, place.size) for place in places[: count.value]]
+
+
 def test_mig_instances_may_lie_where_the_driver_says(found: tuple[Gpu, ...]) -> None:
     """The table of places (domain/values/mig.py) against the driver's own."""
     if found[0].model not in SLICED_MODELS:
         pytest.skip(f"{found[0].model}: the driver's places are taken as they are")
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    seen = {}
+    seen: dict[tuple[int, int], tuple[int, ...]] = {}
     for number in range(pynvml.NVML_GPU_INSTANCE_PROFILE_COUNT):
         try:
             info = pynvml.nvmlDeviceGetGpuInstanceProfileInfo(handle, number)
-            places = pynvml.nvmlDeviceGetGpuInstancePossiblePlacements(handle, info.id)
-        except pynvml.NVMLError_NotSupported:
+            places = placements(handle, info.id)
+        except pynvml.NVMLError as error:
+            if error.value not in (pynvml.NVML_ERROR_NOT_SUPPORTED, *INVALID):
+                raise
             continue
-        starts = tuple(sorted(place.start for place in places))
-        seen[(info.sliceCount, places[0].size)] = starts
+        [size] = {size for _, size in places}
+        starts = tuple(sorted(start for start, _ in places))
+        assert seen.setdefault((info.sliceCount, size), starts) == starts
+        print(info.name, "at", starts, "size", size)
     if not seen:
         pytest.skip("the driver lists no places while MIG is off")
-    assert seen.items() <= STARTS.items()
+    assert seen == STARTS
