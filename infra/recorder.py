@@ -180,6 +180,17 @@ class Recorder(PostgresApplicationRecorder):
         where = SQL("originator_id = %s AND originator_version > %s ORDER BY originator_version")
         return self._rows(self._select + where, (stream, after))
 
+    def read_end(self, stream: str, form: str) -> list[tuple[int, str, int, str, bytes, int]]:
+        """Rows of one stream, in order, from the event on that its snapshot of this form ends with.
+
+        All of them where there is none.
+        """
+        where = SQL(
+            "originator_id = %s AND originator_version >= coalesce((SELECT version FROM"
+            " stream_snapshots WHERE stream = %s AND form = %s), 0) ORDER BY originator_version"
+        )
+        return self._rows(self._select + where, (stream, stream, form))
+
     def _rows(self, query: Any, arguments: tuple[Any, ...]) -> list[Any]:
         with (
             self.datastore.get_connection() as connection,
