@@ -37,10 +37,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Session:
-    """A node's claim to its lease (`infra.leases`), checked in the transaction of an append."""
+    """A node's claim to the lease it began with a nonce, checked in the transaction of an append.
+
+    It is over once somebody has begun or renewed the lease since (`infra.leases`).
+    """
 
     node: str
-    name: str
+    nonce: str
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class Recorder(PostgresApplicationRecorder):
             [epoch.role for epoch in epochs],
             [epoch.number for epoch in epochs],
             [session.node for session in sessions],
-            [session.name for session in sessions],
+            [session.nonce for session in sessions],
             [row.originator_id for row in rows],
             [row.originator_version for row in rows],
             [row.topic for row in rows],
