@@ -15,7 +15,7 @@ from agents import proc
 from agents.cell import Cell
 from agents.checkpoints import CheckpointBroken, restore
 from agents.chunks import ObjectFolder
-from agents.known import Seat, environment, runner_for, verdict
+from agents.known import Seat, environment, runner_for, until_ready, verdict
 from agents.lease import LeaseClock
 from agents.logs import LogFile
 from agents.reconcile import (
@@ -29,7 +29,6 @@ from agents.reconcile import (
     TellAgain,
     kill_all,
     reconcile,
-    too_late,
 )
 from agents.reporter import Reporter
 from agents.runner import Found, Gpu, Runner, SeatSpec, StartFailed
@@ -199,7 +198,9 @@ class Agent:
         folder = self._store.create(order.key, record)
         seat = self._know(order, folder, record.runner, Local(Phase.STARTING))
         self._reporter.follow(order.key, self._log(seat), resumed=False)
-        if record.runner == "docker" or order.seat.restore is not None:
+        if record.runner == "docker":  # it may wait long for the engine
+            threading.Thread(target=self._launch, args=(seat,), daemon=True).start()
+        elif order.seat.restore is not None:
             self._workers.submit(self._launch, seat)
         else:
             self._launch(seat)
@@ -213,8 +214,7 @@ class Agent:
             if restored is not None:
                 restore(restored.digest, seat.folder.checkpoint, self._objects)
                 self._reporter.tell(Restored(*seat.order.key, restored.digest))
-            seat.runner.prepare(seat.spec)
-            late = too_late(proc.now_us(), self._clock.stop_us, seat.local)
+            late = until_ready(seat, self._clock)
             if late is not None:
                 self._do(lambda: self._conclude(seat, late[0], None, late[1]))
                 return

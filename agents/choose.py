@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import docker
@@ -17,13 +18,14 @@ from agents.launch import BubblewrapLauncher, Launcher, PlainLauncher
 from agents.namespaces import NamespacesLauncher
 from agents.runner import OnExit, Runner, SeatSpec, StartFailed
 from agents.sandbox import SandboxRunner
-from agents.seats import SeatFolder
+from agents.seats import SeatFolder, SeatStore
 from agents.settings import Settings
 from agents.wire import SeatKey
 
 log = logging.getLogger(__name__)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROBE_S = 10.0
+_ENGINE_S = 1.0
 
 
 def runners(settings: Settings, on_exit: OnExit) -> dict[str, Runner]:
@@ -32,6 +34,10 @@ def runners(settings: Settings, on_exit: OnExit) -> dict[str, Runner]:
     found: dict[str, Runner] = {}
     if wanted is None or "docker" in wanted:
         client = _engine()
+        while client is None and _has_containers(settings):  # they are not lost for that
+            log.warning("there are containers of before: waiting for their engine")
+            time.sleep(_ENGINE_S)
+            client = _engine()
         if client is not None:
             found["docker"] = DockerRunner(client, on_exit, pull=settings.pull)
         elif wanted is not None:
@@ -59,6 +65,12 @@ def _engine() -> docker.DockerClient | None:
     except docker.errors.DockerException:
         return None
     return client
+
+
+def _has_containers(settings: Settings) -> bool:
+    """Whether an agent before this one started seats under an engine."""
+    records = [record for _, record in SeatStore(settings.data).all()]
+    return any(record is not None and record.runner == "docker" for record in records)
 
 
 def _runner(launcher: Launcher, on_exit: OnExit) -> SandboxRunner:

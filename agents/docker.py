@@ -1,9 +1,13 @@
-"""Seats as Docker containers: a hardened create call from the typed spec, nothing passed on."""
+"""Seats as Docker containers: a hardened create call from the typed spec, nothing passed on.
+
+The engine may go away and come back: what it has not said is not told, and asked again.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +17,11 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig, Ulimit
 
-from agents import proc
+from agents import engine, proc
+from agents.engine import FAILURES, RETRY_S, explanation
 from agents.layout import CHECKPOINT, NOBODY, WORK
 from agents.logs import LogFile
-from agents.runner import Found, OnExit, Result, SeatSpec, StartFailed, Usage
+from agents.runner import Found, NotYet, OnExit, Result, SeatSpec, StartFailed, Usage
 from agents.wire import SeatKey
 
 log = logging.getLogger(__name__)
@@ -24,6 +29,7 @@ _PERIOD_US = 100_000
 _LABEL = "compute."
 _TMP = "/tmp"  # noqa: S108 - the container's own
 _DENIED = ("LD_", "NVIDIA_")
+_ENDED_AWAY = "its container engine was away, and may have ended it"
 
 
 @dataclass
@@ -31,6 +37,7 @@ class _Seat:
     spec: SeatSpec
     container: Any
     result: Result | None = None
+    away: bool = False  # its engine did not answer when it was asked last
 
 
 def create_options(spec: SeatSpec) -> dict[str, Any]:
@@ -95,16 +102,22 @@ class DockerRunner:
 
     def __init__(self, client: docker.DockerClient, on_exit: OnExit, *, pull: bool) -> None:
         self._client = client
+        # Each call on a connection of its own: an engine that was asked to stop takes no new
+        # ones, and so does not pass for one that runs while it ends its containers.
+        client.api.headers["Connection"] = "close"
         self._on_exit = on_exit
         self._pull = pull
         self._seats: dict[SeatKey, _Seat] = {}
-        self._closed = False
+        self._unremoved: list[Any] = []
+        self._closed = threading.Event()
 
     def prepare(self, spec: SeatSpec) -> None:
         try:
             self._have_image(spec.image or "")
         except docker.errors.DockerException as error:
-            raise StartFailed(f"docker: {_explanation(error)}") from error
+            raise StartFailed(f"docker: {explanation(error)}") from error
+        except FAILURES as error:
+            raise NotYet(f"the container engine does not answer: {error}") from error
 
     def start(self, spec: SeatSpec) -> None:
         for path in (spec.folder.work, spec.folder.checkpoint):
@@ -115,16 +128,31 @@ class DockerRunner:
                 path.chmod(0o777)  # the container's user is another one; the seat folder is 0700
         _open_way(spec.folder.path)
         spec.folder.log.touch(mode=0o600)
+        while True:
+            try:
+                container = self._started(spec)
+                break
+            except docker.errors.DockerException as error:
+                raise StartFailed(f"docker: {explanation(error)}") from error
+            except FAILURES as error:
+                log.warning("%s: its engine does not answer: %s", spec.key, error)
+                if self._closed.wait(RETRY_S):
+                    raise StartFailed("docker: the agent stopped before it started") from error
+        self._follow(spec, container)
+
+    def _started(self, spec: SeatSpec) -> Any:
+        """The seat's container, started; also where the engine went before it said so."""
         try:
+            container = self._client.containers.get(_name(spec.key))
+        except docker.errors.NotFound:
             container = self._client.containers.create(**create_options(spec))
+        if container.status == "created":
             try:
                 container.start()
             except docker.errors.APIError:
                 container.remove(force=True)
                 raise
-        except docker.errors.DockerException as error:
-            raise StartFailed(f"docker: {_explanation(error)}") from error
-        self._follow(spec, container)
+        return container
 
     def adopt(self, spec: SeatSpec) -> Found:
         try:
@@ -144,21 +172,18 @@ class DockerRunner:
         return Found.ENDED
 
     def signal(self, key: SeatKey, number: int, *, only_if_caught: bool = False) -> bool:
-        container = self._seats[key].container
-        try:
-            if only_if_caught and not self._catches(container, number):
-                return False
-            container.kill(signal=number)
-        except docker.errors.DockerException as error:
-            log.info("%s was not signalled: %s", key, _explanation(error))
-            return False
-        return True
+        seat = self._seats[key]
+        if only_if_caught:
+            return self._catches(seat.container, number) and self._send(seat, number)
+        sent = self._send(seat, number)
+        if not sent:
+            self._insist(seat, number)
+        return sent
 
     def kill(self, key: SeatKey) -> None:
-        try:
-            self._seats[key].container.kill()
-        except docker.errors.DockerException as error:
-            log.info("%s was not killed: %s", key, _explanation(error))
+        seat = self._seats[key]
+        if not self._send(seat, signal.SIGKILL):
+            self._insist(seat, signal.SIGKILL)
 
     def result(self, key: SeatKey) -> Result:
         result = self._seats[key].result
@@ -176,13 +201,11 @@ class DockerRunner:
     def release(self, key: SeatKey) -> None:
         seat = self._seats.pop(key, None)
         if seat is not None:
-            try:
-                seat.container.remove(force=True)
-            except docker.errors.DockerException as error:
-                log.info("the container of %s was not removed: %s", key, _explanation(error))
+            self._unremoved.append(seat.container)
+        self._unremoved = [each for each in self._unremoved if not _removed(each)]
 
     def close(self) -> None:
-        self._closed = True
+        self._closed.set()
 
     def _have_image(self, image: str) -> None:
         try:
@@ -195,26 +218,66 @@ class DockerRunner:
                 ) from None
             self._client.images.pull(image)
 
+    def _send(self, seat: _Seat, number: int) -> bool:
+        """Signal the container, without its engine where that can be; False if it was not sent."""
+        if engine.signal_here(seat.container, number):
+            return True
+        try:
+            seat.container.kill(signal=number)
+        except FAILURES as error:
+            log.info("%s was not signalled: %s", seat.spec.key, explanation(error))
+            return False
+        return True
+
+    def _insist(self, seat: _Seat, number: int) -> None:
+        """Signal the container as soon as its engine answers, unless it ends before."""
+
+        def until_sent() -> None:
+            while seat.result is None and not self._send(seat, number):
+                if self._closed.wait(RETRY_S):
+                    return
+
+        threading.Thread(target=until_sent, name=f"signal-{seat.spec.key}", daemon=True).start()
+
     def _follow(self, spec: SeatSpec, container: Any) -> None:
-        container.reload()
         seat = self._seats[spec.key] = _Seat(spec, container)
         threading.Thread(
             target=self._watch, args=(seat,), name=f"docker-{spec.key}", daemon=True
         ).start()
 
     def _watch(self, seat: _Seat) -> None:
-        """Copy the output, wait for the end, and say so."""
-        try:
-            self._copy_output(seat, follow=True)
-            seat.container.wait()
-            self._copy_output(seat, follow=False)  # a last line without its end comes late
-            seat.result = _result(seat.container)
-        except (docker.errors.DockerException, OSError) as error:
-            if self._closed:
-                return
-            log.warning("%s: the engine lost it: %s", seat.spec.key, error)
-            seat.result = Result()
+        """Copy the output, wait for the end, and say so; an engine that is away is waited for."""
+        while seat.result is None:
+            try:
+                seat.result = self._end(seat)
+            except FAILURES as error:
+                if self._closed.is_set():
+                    return
+                if not engine.passes(error):
+                    log.warning("%s: the engine lost it: %s", seat.spec.key, error)
+                    seat.result = Result()
+                    break
+                if not seat.away:
+                    log.warning("%s: its engine does not answer: %s", seat.spec.key, error)
+                seat.away = True
+                self._closed.wait(RETRY_S)
         self._on_exit(seat.spec.key)
+
+    def _end(self, seat: _Seat) -> Result:
+        """How the container ended, once it has and its output is copied."""
+        container = seat.container
+        container.reload()
+        if container.attrs["State"]["Running"]:
+            if seat.away:
+                log.info("%s: its engine is back, and it runs", seat.spec.key)
+            seat.away = False
+            self._copy_output(seat, follow=True)
+            container.wait()
+        self._copy_output(seat, follow=False)  # a last line without its end comes late
+        result = _result(container)
+        if seat.away and not engine.keeps_ends(self._client, result.code or 0):
+            return Result(None, result.out_of_memory, lost=_ENDED_AWAY)
+        return result
 
     def _copy_output(self, seat: _Seat, *, follow: bool) -> None:
         """Append to the seat's log what the container printed beyond what is there already."""
@@ -248,5 +311,11 @@ def _result(container: Any) -> Result:
     return Result(code, bool(state["OOMKilled"]) and code != 0)
 
 
-def _explanation(error: Exception) -> str:
-    return str(getattr(error, "explanation", None) or error)
+def _removed(container: Any) -> bool:
+    """Whether the container is gone, or there is no use in trying again."""
+    try:
+        container.remove(force=True)
+    except FAILURES as error:
+        log.info("container %s was not removed: %s", container.name, explanation(error))
+        return not engine.passes(error)
+    return True

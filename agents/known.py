@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from agents.reconcile import Local
-from agents.runner import ENDED_CODE_UNKNOWN, Gpu, Result, Runner, SeatSpec
+from agents import proc
+from agents.lease import LeaseClock
+from agents.reconcile import Local, too_late
+from agents.runner import Gpu, NotYet, Result, Runner, SeatSpec
 from agents.saving import Saver
 from agents.seats import SeatFolder, StopRecord
 from agents.wire import Order
 from domain.allocation.seat import Outcome
+
+log = logging.getLogger(__name__)
+RETRY_S = 0.25
 
 
 @dataclass
@@ -61,5 +68,23 @@ def verdict(result: Result, stop: StopRecord | None) -> tuple[Outcome, str]:
     if stop is not None:
         return Outcome.STOPPED, stop.why
     if result.code is None:
-        return Outcome.LOST, ENDED_CODE_UNKNOWN
+        return Outcome.LOST, result.lost
     return Outcome.EXITED, ""
+
+
+def until_ready(seat: Seat, clock: LeaseClock) -> tuple[Outcome, str] | None:
+    """Wait until the seat may start: None; or until it must not any more: how that is reported."""
+    assert seat.runner is not None
+    told = False
+    while True:
+        ready = True
+        try:
+            seat.runner.prepare(seat.spec)
+        except NotYet as error:
+            if not told:
+                log.warning("%s waits to be started: %s", seat.order.key, error)
+            ready, told = False, True
+        late = too_late(proc.now_us(), clock.stop_us, seat.local)
+        if ready or late is not None:
+            return late
+        time.sleep(RETRY_S)

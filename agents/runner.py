@@ -20,6 +20,10 @@ class StartFailed(Exception):
     """The seat never ran; the message says why, for the person who submitted it."""
 
 
+class NotYet(Exception):
+    """What stands behind the runner does not answer: nothing was begun, it may be asked again."""
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One GPU of this node, or a MIG instance of one. `nodes` are its device files; a fake one has
@@ -75,11 +79,12 @@ class Found(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """How a seat ended. `failed_start` says why it never ran; `code` None: not known."""
+    """How a seat ended. `failed_start` says why it never ran, `lost` why `code` is not known."""
 
     code: int | None = None
     out_of_memory: bool = False
     failed_start: str = ""
+    lost: str = ENDED_CODE_UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ class Runner(Protocol):
         ...
 
     def prepare(self, spec: SeatSpec) -> None:
-        """What of a start can take long (fetching the image); StartFailed if it fails."""
+        """What of a start can take long (fetching the image); StartFailed if it fails.
+
+        NotYet if it cannot be told now."""
         ...
 
     def start(self, spec: SeatSpec) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import queue
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,9 +19,9 @@ from agents.namespaces import NamespacesLauncher
 from agents.runner import Result, Runner, SeatSpec
 from agents.seats import SeatFolder, SeatStore
 from agents.wire import SeatKey
+from tests.real_docker import IMAGE, load_busybox, no_busybox
 from tests.real_parts import need
 
-IMAGE = "compute-test-busybox:1"
 END_SECONDS = 20
 
 
@@ -62,21 +60,8 @@ def busybox() -> Iterator[docker.DockerClient]:
     except docker.errors.DockerException:
         need(False, "no Docker engine answers")
         raise
-    program = shutil.which("busybox")
-    need(program is not None, "busybox-static is not installed")
-    archive = BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name in ("bin", "dev", "proc", "sys", "tmp", "job", "checkpoint"):
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        tar.add(str(program), "bin/busybox")
-        for name in ("sh", "cat", "sleep", "id", "env", "touch", "ls", "mkdir", "mount", "true"):
-            link = tarfile.TarInfo(f"bin/{name}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-    name, _, tag = IMAGE.partition(":")
-    client.api.import_image_from_data(archive.getvalue(), repository=name, tag=tag)
+    need(not no_busybox(), no_busybox())
+    load_busybox(client)
     yield client
     client.close()
 

@@ -35,7 +35,10 @@ def until(look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any
 
 
 class RealCell:
-    """API, processors and an agent; jobs tell in `folder/runs` that they ran."""
+    """API, processors and an agent; jobs tell in `folder/runs` that they ran.
+
+    Agents started later have these `runners`, and this Docker `engine` (its address).
+    """
 
     def __init__(self, dsn: str, folder: Path, host: str = "127.0.0.1") -> None:
         self.dsn, self.folder = dsn, folder
@@ -44,6 +47,7 @@ class RealCell:
         self.port = free_port()
         self.host = host
         self.url = f"http://{host}:{self.port}"
+        self.runners, self.engine = "process", ""
         self.runs = folder / "runs"
         self.runs.mkdir()
         admin = token_in(self.store, folder / "admin", "admin", Role.ADMIN)
@@ -81,6 +85,8 @@ class RealCell:
             "COMPUTE_LEASE_TTL_MS": str(TTL_MS),
             "COMPUTE_FAILPOINT": failpoint,
         }
+        if self.engine:
+            env["DOCKER_HOST"] = self.engine
         with (self.folder / f"{name}.log").open("ab") as log:
             started = subprocess.Popen(
                 [*prefix, sys.executable, "-m", *words], cwd=TOP, env=env, stdout=log, stderr=log
@@ -99,7 +105,7 @@ class RealCell:
             f"node-{number}",
         )
         where = (*where, "--data", data)
-        return (*where, "--runners", "process", "--cpu", "4", "--memory", "4Gi")
+        return (*where, "--runners", self.runners, "--cpu", "4", "--memory", "4Gi")
 
     def kill(self, name: str) -> None:
         """kill -9."""
@@ -187,6 +193,12 @@ class RealCell:
             logs = {p.name: p.read_text()[-1500:] for p in self.folder.glob("*.log")}
             raise AssertionError(f"{last}\n{logs}") from None
         return found
+
+    def log(self, job: str) -> str:
+        """What the job printed, as the API has it."""
+        answer = self._http.get(f"/jobs/{job}/logs")
+        assert answer.status_code == 200, answer.text
+        return answer.text
 
     def attempts_run(self, name: str) -> list[str]:
         """The attempts whose command ran, as the job itself wrote them down."""
