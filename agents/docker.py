@@ -225,12 +225,13 @@ class DockerRunner:
         try:
             seat.container.kill(signal=number)
         except FAILURES as error:
-            log.info("%s was not signalled: %s", seat.spec.key, explanation(error))
+            log.debug("%s was not signalled: %s", seat.spec.key, explanation(error))
             return False
         return True
 
     def _insist(self, seat: _Seat, number: int) -> None:
         """Signal the container as soon as its engine answers, unless it ends before."""
+        log.warning("%s is sent signal %d once its engine answers", seat.spec.key, number)
 
         def until_sent() -> None:
             while seat.result is None and not self._send(seat, number):
