@@ -1,7 +1,7 @@
 """`python -m processors.failover [--known-head N]`: run once after a standby was promoted.
 
 See `infra.failover` for what it does; docs/reliability.md says when. Exit status 1 if acknowledged
-events may be lost, 2 if it is not known.
+events may be lost, 3 if it is not known.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
         log.warning("delete the cell's Kafka topic if it ends with events that are lost")
     if made.lost is None:
         log.error("failed over at position %d: what was lost is not known", made.head)
-        return 2
+        return 3
     if made.lost:
         log.error("failed over at position %d: up to %d events are LOST", made.head, made.lost)
         return 1
