@@ -107,11 +107,16 @@ class Horizon:
 
     def not_counted_on(self, jobs: list[Job], end: int | None) -> list[Job]:
         """Those of the jobs with whose leaving no start is planned that is held before `end`."""
-        starts = [start for start, _ in self._rooms if end is None or start < end]
-        if not starts:
+        counted = self.counted_until(end)
+        if counted is None:
             return jobs
         leave = ((job, expected_end(job, self._now)) for job in jobs)
-        return [job for job, leaves in leave if leaves is None or leaves > starts[-1]]
+        return [job for job, leaves in leave if leaves is None or leaves > counted]
+
+    def counted_until(self, end: int | None) -> int | None:
+        """With who leaves by this time a start is planned that is held before `end`; None: none."""
+        starts = [start for start, _ in self._rooms if end is None or start < end]
+        return starts[-1] if starts else None
 
     def take(self, found: Found, demand: Demand, end: int | None) -> None:
         """Seats were given away until `end`: holds that start before have less beside them."""

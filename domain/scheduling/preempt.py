@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from domain.allocation.allocation import Allocation
 from domain.job.job import Job
@@ -19,6 +21,7 @@ from domain.values.ids import JobId, NodeId
 from domain.values.time import HOUR, SECOND
 
 _MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
+_NEVER = Asked()
 
 
 class Candidates:
@@ -27,35 +30,47 @@ class Candidates:
     def __init__(self, snapshot: Snapshot, now: int, ranks: Ranks) -> None:
         self._snapshot, self._now, self._ranks = snapshot, now, ranks
         self._rules = snapshot.policy.scheduler.preemption
-        self._known: dict[int, list[Job]] = {}
         self.differ = self._rules.over_share
-        """Whether they are others for each job."""
+        """Whether they are others for each job; else each may ask the first so many."""
 
     def of(self, job: Job, spared: set[JobId]) -> list[Job]:
         """Those that may make room for `job`, without those that are spared."""
         if job.priority < self._rules.priority_threshold:
             return []
         if self.differ:
-            found = self._look(job)
+            found = self._in_order(each for each in self._able if self._gives_way(each, job))
         else:
-            if job.priority not in self._known:
-                self._known[job.priority] = self._look(job)
-            found = self._known[job.priority]
+            found = self.everyone[: self.many(job)]
         return [victim for victim in found if victim.id not in spared]
 
-    def _look(self, job: Job) -> list[Job]:
-        jobs, now = self._snapshot.jobs, self._now
-        found = [
+    def many(self, job: Job) -> int:
+        """How many of everyone, from the first, may make room for the job where none differ."""
+        if job.priority < self._rules.priority_threshold:
+            return 0
+        return bisect_left(self.everyone, job.priority, key=lambda victim: victim.priority)
+
+    @cached_property
+    def everyone(self) -> list[Job]:
+        """All that may be asked by some job of higher priority, in the order to ask them."""
+        return self._in_order(self._able)
+
+    @cached_property
+    def _able(self) -> list[Job]:
+        snapshot, jobs = self._snapshot, self._snapshot.jobs
+        return [
             victim
-            for allocation in self._snapshot.allocations.values()
-            if (victim := jobs[allocation.job]).priority <= job.priority
-            and victim.phase in _MAY_BE_ASKED
+            for allocation in snapshot.allocations.values()
+            if (victim := jobs[allocation.job]).phase in _MAY_BE_ASKED
             and victim.allocation == allocation.id
             and victim.spec.preemptible
-            and self._gives_way(victim, job)
-            and _may_be_asked(self._snapshot, victim, now)
+            and _may_be_asked(snapshot, victim, self._now)
         ]
-        return sorted(found, key=lambda v: (v.priority, work_lost(self._snapshot, v, now), v.id))
+
+    def _in_order(self, found: Iterable[Job]) -> list[Job]:
+        def rank(victim: Job) -> tuple[int, int, JobId]:
+            return victim.priority, work_lost(self._snapshot, victim, self._now), victim.id
+
+        return sorted(found, key=rank)
 
     def _gives_way(self, victim: Job, job: Job) -> bool:
         if victim.priority < job.priority:
@@ -84,7 +99,7 @@ def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
 
 def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
     rules = snapshot.policy.scheduler.preemption
-    asked = snapshot.asked.get(victim.id, Asked())
+    asked = snapshot.asked.get(victim.id, _NEVER)
     lately = sum(at > now - HOUR for at in asked.lately)
     ran = 0 if victim.started_at is None else now - victim.started_at
     return (
