@@ -85,9 +85,12 @@ class Board:
 
     def offer(self, offer: Registered) -> None:
         """The node offers something else that is `Ground.alike`."""
-        for key, allowed in self.ground.changed(offer):
+        tables, apart = self.ground.changed(offer)
+        for key, allowed in tables:
             if self._fleet.allows(key):  # else no seat of it was asked for yet
                 self._fleet.allow_node(key, self.ground.index[offer.node], allowed)
+        for asked in [asked for asked in self._wanted if asked[0] in apart]:
+            del self._wanted[asked]
 
     def set_scoring(self, scoring: Scoring) -> None:
         """How nodes are scored from now on."""
