@@ -18,7 +18,6 @@ from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.place import place
-from domain.scheduling.preempt import room_without
 from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
@@ -114,7 +113,7 @@ class _Cycle:
         # once those that were asked to leave have left. One room until they differ.
         self.free = snapshot.rooms.free(snapshot).fork()
         self.room = self.free
-        self.later = room_without(snapshot, self.free, leaving) if leaving else self.room
+        self.later = snapshot.rooms.later(snapshot).fork() if leaving else self.room
         self.leaving = bool(leaving)
         self.horizon = Horizon(snapshot, now)
         self.ledger = Ledger(snapshot, now)
