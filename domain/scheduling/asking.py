@@ -77,6 +77,8 @@ class Asking:
         """False if the demand would not fit if all had left that may be asked: soon found out."""
         if not demand.simple or self._candidates.differ or self._asked_below > job.priority:
             return True
+        if job.priority <= 0:
+            return True  # nobody is below it: that is found out sooner yet
         if job.priority < self._snapshot.policy.scheduler.preemption.priority_threshold:
             return False
         return count_seats(demand, self._room_below(job.priority)) >= demand.least
@@ -94,6 +96,8 @@ class Asking:
         self, job: Job, demand: Demand, end: int | None, room: Room, board: Board
     ) -> list[Job] | None:
         many, counted = self._candidates.many(job), self._horizon.counted_until(end)
+        if not many:
+            return None
         if self._yields is None or self._yields.ground is not board.ground:
             everyone = self._candidates.everyone
             self._yields = Yields(self._snapshot, self._now, everyone, board)

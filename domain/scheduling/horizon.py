@@ -194,7 +194,8 @@ class Horizon:
     def _until_it_fits(self, demand: Demand, base: Room) -> list[_Step] | None:
         """The first steps after which the demand fits; None if all are not enough."""
         if base.board(demand) is not None:
-            return _Sweep(demand, self._after(base, []), base, self.holds).first(self._steps())
+            beside = self._after(base, []) if self.holds else base
+            return _Sweep(demand, beside, base, self.holds).first(self._steps())
         steps = list(self._steps())
         number = self._first(
             len(steps), lambda n: place(demand, self._after(base, steps[:n])) is not None
@@ -235,8 +236,7 @@ class _Sweep:
         self._models = models_for(demand, beside)
         self._counts = {model: board.usable(demand, model) for model in self._models}
         self._totals = {model: sum(self._counts[model].values()) for model in self._models}
-        self._room = base.fork()
-        self._holds = list(holds)
+        self._base, self._holds = base, list(holds)
 
     def first(self, steps: Iterable[_Step]) -> list[_Step] | None:
         """The first of these after which there are seats enough."""
@@ -255,6 +255,11 @@ class _Sweep:
             if self._enough():
                 return taken
         return None
+
+    @cached_property
+    def _room(self) -> Room:
+        """What is free once those have left that were taken so far."""
+        return self._base.fork()
 
     def _enough(self) -> bool:
         return any(total >= self._demand.least for total in self._totals.values())

@@ -202,7 +202,9 @@ class _Cycle:
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
         """Keep the seats a preemptor was promised from everybody else, while it can have them."""
         end = _end(job, self.left_by)
-        demand = replace(demand_of(job.spec), replicas=len(seats))
+        demand = demand_of(job.spec)
+        if len(seats) != demand.replicas:
+            demand = replace(demand, replicas=len(seats))
         closed = self._kept(job, end)
         if (
             self.ledger.affordable(job) >= len(seats)

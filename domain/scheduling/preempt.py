@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 
 from domain.allocation.allocation import Allocation
 from domain.job.job import Job
@@ -40,12 +41,13 @@ class Candidates:
         if self.differ:
             found = self._in_order(each for each in self._able if self._gives_way(each, job))
         else:
-            found = self.everyone[: self.many(job)]
+            many = self.many(job)
+            found = self.everyone[:many] if many else []
         return [victim for victim in found if victim.id not in spared]
 
     def many(self, job: Job) -> int:
         """How many of everyone, from the first, may make room for the job where none differ."""
-        if job.priority < self._rules.priority_threshold:
+        if job.priority <= 0 or job.priority < self._rules.priority_threshold:
             return 0
         return bisect_left(self.everyone, job.priority, key=lambda victim: victim.priority)
 
@@ -56,21 +58,22 @@ class Candidates:
 
     @cached_property
     def _able(self) -> list[Job]:
-        snapshot, jobs = self._snapshot, self._snapshot.jobs
+        snapshot, jobs, asked = self._snapshot, self._snapshot.jobs, self._snapshot.asked
+        rules, now = self._rules, self._now
+        by_job = rules.max_preemptions == 0 or rules.max_per_hour == 0 or rules.min_runtime_seconds
         return [
             victim
             for allocation in snapshot.allocations.values()
             if (victim := jobs[allocation.job]).phase in _MAY_BE_ASKED
             and victim.allocation == allocation.id
             and victim.spec.preemptible
-            and _may_be_asked(snapshot, victim, self._now)
+            and (not (by_job or victim.id in asked) or _may_be_asked(snapshot, victim, now))
         ]
 
     def _in_order(self, found: Iterable[Job]) -> list[Job]:
-        def rank(victim: Job) -> tuple[int, int, JobId]:
-            return victim.priority, work_lost(self._snapshot, victim, self._now), victim.id
-
-        return sorted(found, key=rank)
+        snapshot, now = self._snapshot, self._now
+        ranked = [(v.priority, work_lost(snapshot, v, now), v.id, v) for v in found]
+        return [victim for *_, victim in sorted(ranked, key=_rank)]
 
     def _gives_way(self, victim: Job, job: Job) -> bool:
         if victim.priority < job.priority:
@@ -83,18 +86,28 @@ class Candidates:
         )
 
 
+_rank = itemgetter(0, 1, 2)
+
+
 def may_preempt(snapshot: Snapshot, job: Job, victims: int, now: int) -> bool:
     """Whether the project's jobs may make so many more others leave within this hour."""
     limit = snapshot.policy.scheduler.preemption.project_per_hour
+    if limit is None:
+        return True
     made = sum(at > now - HOUR for at in snapshot.made.get(job.spec.project, ()))
-    return limit is None or made + victims <= limit
+    return made + victims <= limit
 
 
 def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
     """Seat-microseconds since its last checkpoint, times the GPUs of a seat (at least one)."""
-    since = max(victim.started_at or now, snapshot.saved.get(victim.id, 0))
-    weight = max(1000, victim.spec.resources.gpu_milli) * max(1, len(victim.seats))
-    return max(0, now - since) * weight // 1000
+    since = victim.started_at or now
+    saved = snapshot.saved.get(victim.id)
+    if saved is not None and saved > since:
+        since = saved
+    weight = victim.spec.resources.gpu_milli
+    seats = len(victim.seats)
+    weight = (weight if weight > 1000 else 1000) * (seats if seats > 1 else 1)
+    return (now - since) * weight // 1000 if now > since else 0
 
 
 def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:

@@ -146,11 +146,16 @@ class Space:
         """Whether a seat on just these devices fits."""
         if self.owned or (owned and self.seats):
             return False
-        rest = replace(per_seat, gpu_milli=0)
-        each = per_seat.milli_each
-        return rest.fits(self.free) and all(
-            self.left.get(device, 0) >= each or instances.is_free(self.mig, device)
-            for device in devices
+        each, free = per_seat.milli_each, self.free
+        return (
+            per_seat.cpu_milli <= free.cpu_milli
+            and per_seat.memory_bytes <= free.memory_bytes
+            and per_seat.storage_bytes <= free.storage_bytes
+            and per_seat.network_mbps <= free.network_mbps
+            and all(
+                self.left.get(device, 0) >= each or instances.is_free(self.mig, device)
+                for device in devices
+            )
         )
 
     def choose(self, want: Resources, model: str) -> tuple[DeviceId, ...]:
