@@ -218,9 +218,8 @@ class _Cycle:
 
     def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
         """Give the job the seats it was promised, once those who held them have left."""
-        held = job.spec.resources * len(found.seats)
         terms = self.ledger.charge(job, len(found.seats), found.gpu_model)
-        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
+        self._count(job, found)
         if not self.free.holds(found.seats, demand):
             return _Outcome.PROMISED
         self.free.take(found.seats, demand)
@@ -304,11 +303,16 @@ class _Cycle:
                 self.plan.starts[job.id] = hold.start
 
     def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> Terms | None:
-        held = job.spec.resources * len(found.seats)
-        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
+        self._count(job, found)
         self.horizon.take(found, demand, end)
         self.opened.changed(seat.node for seat in found.seats)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
+
+    def _count(self, job: Job, found: Found) -> None:
+        """What the job gets counts for the ranks of those behind it."""
+        if self.ranks.moves:
+            user, held = self.snapshot.inheritance.of(job).user, job.spec.resources
+            self.ranks.charge(job.spec.project, user, held * len(found.seats))
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
         """Tell the line's jobs from this one on why they wait, if they do not know."""

@@ -55,13 +55,13 @@ class Rooms:
 
     def later(self, snapshot: Snapshot) -> Room:
         """What is free once those have left who were asked to for another. Fork it to change it."""
-        scoring, factors = self.free(snapshot).scoring, factors_of(snapshot)
+        free, factors = self.free(snapshot), factors_of(snapshot)
         noted = [snapshot.nodes[node] for node in self._later_noted]
         self._later_noted.clear()
-        space_of = _without_leaving(snapshot)
+        space_of = _without_leaving(snapshot, free)
         room = None if self._later is None else _kept(self._later, noted, space_of, factors)
         self._later = _room(snapshot, space_of, factors) if room is None else room
-        self._later.set_scoring(scoring)
+        self._later.set_scoring(free.scoring)
         self._later.settle()
         return self._later
 
@@ -174,14 +174,16 @@ def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
     return space_of
 
 
-def _without_leaving(snapshot: Snapshot) -> SpaceOf:
+def _without_leaving(snapshot: Snapshot, free: Room) -> SpaceOf:
     """What a node has left without those that were asked to leave for another."""
 
-    def space_of(state: NodeState, factors: dict[str, Overcommit]) -> Space | None:
-        space = _left(state, factors)
-        if space is not None:
-            held = (snapshot.allocations[name] for name in state.held)
-            space.leave_all(each for each in held if each.job in snapshot.leaving)
+    def space_of(state: NodeState, _: dict[str, Overcommit]) -> Space | None:
+        space = free.spaces.get(state.node.id)
+        held = (snapshot.allocations[name] for name in state.held)
+        gone = [each for each in held if each.job in snapshot.leaving]
+        if space is not None and gone:
+            space = space.copy()
+            space.leave_all(gone)
         return space
 
     return space_of
