@@ -17,7 +17,7 @@ from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.one_seat import OneSeat
 from domain.scheduling.place import place
 from domain.scheduling.plan import plan
-from domain.scheduling.preempt import Candidates, find_victims
+from domain.scheduling.preempt import Candidates, find_victims, room_without
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room
 from domain.scheduling.yields import Yields
@@ -217,3 +217,22 @@ def _asker(draw: random.Random) -> JobSpec:
         priority=draw.randint(1, 5),
         estimate_seconds=draw.choice((None, 100, 1000)),
     )
+
+
+def test_what_is_free_later_is_what_is_free_once_all_have_left_one_by_one() -> None:
+    draw = random.Random("later")
+    cell, left = _crowded(draw, 9), 0
+    for number in range(12):
+        for each in range(6):
+            cell.submit(f"more-{number}-{each}", _asker(draw))
+        for placement in cell.decide().placements:
+            cell.start(placement.job)
+        snapshot = cell.snapshot
+        leaving = [cell.job(job) for job in sorted(snapshot.leaving)]
+        later = room_without(snapshot, snapshot.rooms.free(snapshot), leaving)
+        assert snapshot.rooms.later(snapshot).spaces == later.spaces
+        left += len(leaving)
+        for job in leaving:
+            if draw.random() < 0.4:
+                cell.end(job.id)
+    assert left
