@@ -31,8 +31,9 @@ def crowded(options: argparse.Namespace) -> list[Row]:
     """Milliseconds of a cycle, by this process's time: median and longest of some rounds.
 
     `idle`: nothing is new; `moves`: some end and as many arrive; `queued`: likewise with thousands
-    of other jobs waiting; `burst`: jobs of as many kinds make room at once; `leaving`: as `queued`
-    while those who were asked to leave do so, some before each cycle.
+    of other jobs waiting; `asking`: likewise, and one job makes room in each cycle; `burst`: jobs
+    of many kinds make room in one cycle; `leaving`: as `queued` while those who were asked to leave
+    do so, some before each cycle.
     """
     draw, cell = random.Random(options.seed), BigCell(options.nodes)
     began = time.perf_counter()
@@ -56,8 +57,13 @@ def crowded(options: argparse.Namespace) -> list[Row]:
     while (made := cell.cycle()).waits or made.placements:
         pass
     rows += _rounds("queued", cell, moves)
-    cell.submit(_unlike(draw, small, 3))  # likewise
-    cell.cycle()
+
+    def ask() -> None:
+        cell.submit(_unlike(draw, small, 1))
+        moves()
+
+    _timed(cell, ask)  # likewise
+    rows += _rounds("asking", cell, ask)
     cell.submit(_unlike(draw, small, ASKING))
     took, made = _timed(cell, lambda: None)
     leaving = len(cell.snapshot.leaving)

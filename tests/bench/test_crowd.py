@@ -27,5 +27,5 @@ def test_what_is_measured() -> None:
     )
     rows = {row.name: row for row in crowded(options)}
     assert rows["cycle.crowd.filled"].size == NODES * 40
-    for name in ("idle", "moves", "queued", "burst", "leaving"):
+    for name in ("idle", "moves", "queued", "asking", "burst", "leaving"):
         assert rows[f"cycle.crowd.{name}"].value > 0
