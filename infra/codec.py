@@ -86,7 +86,6 @@ _unread = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
 _wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
-_datas: dict[str, msgspec.json.Decoder[Event]] = {}
 
 
 def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
@@ -98,11 +97,10 @@ def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
     return decoder
 
 
-def _data(kind: type[Event]) -> msgspec.json.Decoder[Event]:
-    decoder = _datas.get(kind.topic)
-    if decoder is None:
-        decoder = _datas[kind.topic] = msgspec.json.Decoder(kind)
-    return decoder
+# All at once, before there are threads: what msgspec knows of a class is shown to others while it
+# is being made, and a thread that decodes by it then crashes the process.
+for _name in domain_event.events():
+    _whole(_name)
 
 
 def to_stored(
@@ -159,12 +157,9 @@ def from_stored(
 
 
 def decode(name: str, data: bytes | msgspec.Raw) -> Event:
-    """The event of a name and its JSON data; KeyError or msgspec.ValidationError."""
-    kind = domain_event.events().get(name)
-    if kind is None:  # an older version, or unknown
-        kind, upcast = domain_event.current(name, msgspec.json.decode(data))
-        return msgspec.convert(upcast, kind)
-    return _data(kind).decode(data)
+    """The event of an older name and its JSON data; KeyError or msgspec.ValidationError."""
+    kind, upcast = domain_event.current(name, msgspec.json.decode(data))
+    return msgspec.convert(upcast, kind)
 
 
 def to_builtins(value: object) -> Any:
