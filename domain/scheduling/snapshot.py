@@ -121,6 +121,8 @@ class Snapshot:
 
     def model_of(self, seat: Seat) -> str:
         """The model of the seat's GPUs; empty where it has none."""
+        if not seat.devices:
+            return ""
         devices = self.nodes[seat.node].node.offer.devices
         held = {device.partition("/")[0] for device in seat.devices}  # a MIG instance names its GPU
         return next((d.model for d in devices if d.id in held), "")
