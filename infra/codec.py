@@ -92,9 +92,10 @@ _datas: dict[str, msgspec.json.Decoder[Event]] = {}
 def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
     """The decoder of rows of a current name, None for any other."""
     decoder = _wholes.get(name)
-    kind: Any = domain_event.events().get(name)
-    if decoder is None and kind is not None:
-        decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
+    if decoder is None:
+        kind: Any = domain_event.events().get(name)
+        if kind is not None:
+            decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
     return decoder
 
 

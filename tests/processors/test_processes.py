@@ -65,7 +65,7 @@ def test_the_projector_goes_on_where_it_was_killed(cell: SmallCell, tmp_path: Pa
     create(cell, "second")
     with processors(cell.dsn, tmp_path, "projector"):
         until(lambda: shown(cell) == {"first", "second"}, PATIENCE)
-    assert reached(cell) == {cell.store.head()}
+        until(lambda: reached(cell) == {cell.store.head()}, PATIENCE)
 
 
 def test_an_unreadable_event_holds_its_stream_back_until_a_retry(
