@@ -203,8 +203,7 @@ def find(
         arguments.update(at=before[0], id=before[1])
     where = " AND ".join(conditions)
     query = _page(where, at) if which.phases is None else _page_of(which.phases, where, at)
-    records = connection.execute(query.encode(), arguments).fetchall()
-    return [VIEW.read(record) for record in records]
+    return VIEW.select(connection, query, arguments)
 
 
 _ORDER = "ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
