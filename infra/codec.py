@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -11,10 +12,12 @@ from eventsourcing.persistence import StoredEvent
 
 import domain.allocation.events
 import domain.checkpoint.events
+import domain.consumer.events
 import domain.job.events
 import domain.node.events
 import domain.policy.events
 import domain.project.events
+import domain.reservation.events
 import domain.scheduling.events
 import domain.token.events  # noqa: F401  # whoever reads a log meets all of them
 from domain import event as domain_event
@@ -85,6 +88,8 @@ _encoder = msgspec.json.Encoder()
 _unread = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
+_making = Lock()
+"""What msgspec learns of a type in one thread is there half made for another, which crashes."""
 _wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
 _datas: dict[str, msgspec.json.Decoder[Event]] = {}
 
@@ -95,15 +100,21 @@ def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
     if decoder is None:
         kind: Any = domain_event.events().get(name)
         if kind is not None:
-            decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
+            with _making:
+                decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
     return decoder
 
 
 def _data(kind: type[Event]) -> msgspec.json.Decoder[Event]:
     decoder = _datas.get(kind.topic)
     if decoder is None:
-        decoder = _datas[kind.topic] = msgspec.json.Decoder(kind)
+        with _making:
+            decoder = _datas[kind.topic] = msgspec.json.Decoder(kind)
     return decoder
+
+
+for _name in domain_event.events():  # all there are, before there are threads
+    _whole(_name)
 
 
 def to_stored(

@@ -75,6 +75,10 @@ class View(Generic[R]):
     past_indexes: tuple[str, ...] = ()
     version: int = 1
 
+    def __post_init__(self) -> None:
+        """What reads a row is made before there are threads: see `infra.codec`."""
+        _ = self._decoder
+
     @cached_property
     def columns(self) -> dict[str, str]:
         """Column name to SQL type, with NOT NULL where the field is not optional."""
