@@ -23,7 +23,6 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector
-from processors.ahead import Ahead
 from processors.lanes import Lanes
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
@@ -58,11 +57,7 @@ def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.P
         prepare(connection)
         names = frozenset(kind.topic for view in views for kind in view.on)
         with closing(follow(settings, store, names)) as stream:
-            if settings.follow != "postgres":  # its client belongs to one thread
-                yield projector.Projector(connection, stream, views)
-                return
-            with closing(Ahead(stream)) as ahead:
-                yield projector.Projector(connection, ahead, views)
+            yield projector.Projector(connection, stream, views)
 
 
 def elsewhere(view: str, stop: threading.Event) -> None:

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import psutil
 
-from domain.event import Recorded
-from processors.ahead import Ahead
 from projections.catalogue import HEAVY
 from tests.api.world import until
 from tests.processors.small_cell import SmallCell
 from tests.processors.test_processes import PATIENCE, Process, processors
-from tests.projections.histories import SEEDS, Portions, history
 from tests.projections.tables import positions
 
 
@@ -51,46 +48,3 @@ def test_a_lane_ends_with_its_starter_however_that_ends(cell: SmallCell, tmp_pat
     assert left, "the block ends by kill -9"
     psutil.wait_procs(left, PATIENCE)
     assert not any(lane.is_running() for lane in left)
-
-
-class Flaky(Portions):
-    """A history whose every other reading fails."""
-
-    turn = 0
-
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        self.turn += 1
-        if self.turn % 2:
-            raise OSError("the database is away")
-        return super().read(after, limit)
-
-
-def test_reading_ahead_reads_the_same() -> None:
-    events = history(SEEDS[0])
-    for stream in (Portions(events, [7]), Portions(events, [7, 3, 7, 7])):
-        ahead, position, found = Ahead(stream), 0, list[Recorded]()
-        while batch := ahead.read(position, 7):
-            position = batch[-1].position
-            found += batch
-        ahead.close()
-        assert found == list(events)
-
-
-def test_what_was_read_ahead_is_for_whoever_goes_on_from_there() -> None:
-    """Read models that began anew ask from the beginning."""
-    events = history(SEEDS[0])
-    ahead = Ahead(Portions(events, [7]))
-    assert [*ahead.read(0, 7)] == [*events[:7]]
-    assert [*ahead.read(0, 7)] == [*events[:7]]
-    assert [*ahead.read(events[2].position, 7)] == [*events[3:10]]
-    ahead.close()
-
-
-def test_what_failed_ahead_is_read_anew() -> None:
-    events = history(SEEDS[0])
-    stream = Flaky(events, [7])
-    stream.turn = 1
-    ahead = Ahead(stream)
-    first = ahead.read(0, 7)  # and reads ahead, which fails
-    assert ahead.read(first[-1].position, 7) == [*events[7:14]]
-    ahead.close()
