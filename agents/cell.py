@@ -24,6 +24,10 @@ from agents.wire import (
 MAX_FACTS = 1000
 MAX_LOG_BYTES = 2**20
 _T = TypeVar("_T")
+_registered = msgspec.json.Decoder(Registered)
+_orders = msgspec.json.Decoder(Orders)
+_results = msgspec.json.Decoder(Results)
+_kept = msgspec.json.Decoder(LogKept)
 
 
 class CellError(Exception):
@@ -88,16 +92,16 @@ class HttpCell:
         self._http.close()
 
     def register(self, registration: Registration) -> Registered:
-        return _decode(self._post("register", encode(registration)), Registered)
+        return _decode(self._post("register", encode(registration)), _registered)
 
     def lease(self, node: str, boot: str, nonce: str, seen: str, wait_ms: int) -> Orders:
         body = {"node": node, "boot": boot, "nonce": nonce, "seen": seen, "wait_ms": wait_ms}
         answer = self._post("lease", encode(body), timeout=self._timeout_s + wait_ms / 1000)
-        return _decode(answer, Orders)
+        return _decode(answer, _orders)
 
     def report(self, node: str, boot: str, facts: Sequence[Fact]) -> Sequence[FactResult]:
         body = encode({"node": node, "boot": boot, "facts": facts})
-        results = _decode(self._post("report", body), Results).results
+        results = _decode(self._post("report", body), _results).results
         if len(results) != len(facts):
             raise CellAway(f"{len(facts)} facts were sent, {len(results)} results came back")
         return results
@@ -111,7 +115,7 @@ class HttpCell:
             "offset": offset,
         }
         headers = {"content-type": "application/octet-stream"}
-        return _decode(self._post("logs", data, params=params, headers=headers), LogKept)
+        return _decode(self._post("logs", data, params=params, headers=headers), _kept)
 
     def send_samples(self, node: str, boot: str, samples: Sequence[Sample]) -> None:
         self._post("samples", encode({"node": node, "boot": boot, "samples": samples}))
@@ -128,9 +132,9 @@ class HttpCell:
         raise _refusal(answer)
 
 
-def _decode(answer: httpx.Response, shape: type[_T]) -> _T:
+def _decode(answer: httpx.Response, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
-        return msgspec.json.decode(answer.content, type=shape)
+        return decoder.decode(answer.content)
     except msgspec.DecodeError as error:
         raise CellAway(f"{answer.request.url.path}: not an answer of a cell: {error}") from error
 

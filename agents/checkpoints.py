@@ -47,6 +47,9 @@ class Manifest(msgspec.Struct, frozen=True):
     folders: tuple[str, ...] = ()
 
 
+_decoder = msgspec.json.Decoder(Manifest)
+
+
 @dataclass(frozen=True)
 class Identity:
     """What changes whenever a file's content does. `changed_ns` is ctime: no program can set it."""
@@ -165,7 +168,7 @@ def _manifest(digest: str, objects: ObjectFolder) -> Manifest:
     """The manifest, verified and made sense of."""
     data = objects.get("manifests", digest)
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = _decoder.decode(data)
     except msgspec.DecodeError as error:
         raise ObjectMissing(f"its manifest cannot be read: {error}") from error
     if manifest.version != 1 or not 0 < manifest.chunk_bytes <= 2**30:

@@ -25,10 +25,10 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     aside.replace(path)
 
 
-def read_struct(path: Path, shape: type[_T]) -> _T | None:
+def read_struct(path: Path, decoder: msgspec.json.Decoder[_T]) -> _T | None:
     """The value kept at `path`, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
+        return decoder.decode(path.read_bytes())
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

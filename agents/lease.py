@@ -29,6 +29,9 @@ class LeaseRecord(msgspec.Struct, frozen=True):
     stop_us: int
 
 
+_record = msgspec.json.Decoder(LeaseRecord)
+
+
 class LeaseClock:
     """When the lease ends, and when seats must be stopped for it: a tenth of its time before.
 
@@ -39,7 +42,7 @@ class LeaseClock:
     def __init__(self, data: Path, boot: str) -> None:
         self._path = data / LEASE_FILE
         self._boot = boot
-        kept = read_struct(self._path, LeaseRecord)
+        kept = read_struct(self._path, _record)
         mine = kept is not None and kept.boot == boot
         self.stop_us = kept.stop_us if kept is not None and mine else 0
 

@@ -44,6 +44,12 @@ class Published(msgspec.Struct, frozen=True):
     reported: bool = False
 
 
+_record = msgspec.json.Decoder(SeatRecord)
+_stop = msgspec.json.Decoder(StopRecord)
+_ended = msgspec.json.Decoder(Ended)
+_published = msgspec.json.Decoder(Published)
+
+
 class SeatFolder:
     """The files of one seat."""
 
@@ -54,13 +60,13 @@ class SeatFolder:
         self.log = path / "log"
 
     def read_record(self) -> SeatRecord | None:
-        return read_struct(self.path / "seat.json", SeatRecord)
+        return read_struct(self.path / "seat.json", _record)
 
     def write_record(self, record: SeatRecord) -> None:
         self._write("seat.json", record)
 
     def read_stop(self) -> StopRecord | None:
-        return read_struct(self.path / "stop.json", StopRecord)
+        return read_struct(self.path / "stop.json", _stop)
 
     def write_stop(self, record: StopRecord) -> None:
         self._write("stop.json", record)
@@ -70,14 +76,14 @@ class SeatFolder:
         (self.path / "stop.json").unlink(missing_ok=True)
 
     def read_ended(self) -> Ended | None:
-        return read_struct(self.path / "ended.json", Ended)
+        return read_struct(self.path / "ended.json", _ended)
 
     def write_ended(self, fact: Ended) -> None:
         self._write("ended.json", fact)
         failpoint("agent.end_kept")
 
     def read_published(self) -> Published | None:
-        return read_struct(self.path / "published.json", Published)
+        return read_struct(self.path / "published.json", _published)
 
     def write_published(self, published: Published) -> None:
         self._write("published.json", published)

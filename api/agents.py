@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -21,11 +20,10 @@ from api.facts import Fact, FactResult, record_facts
 from api.strict import StrictRoute
 from domain.access import Permission
 from domain.errors import Denied, Invalid, NotFound, StaleWriter
-from domain.event import Event, Meta
+from domain.event import Meta
 from domain.job.transitions import Phase
 from domain.node import node as nodes
 from domain.node.events import Registered
-from domain.node.node import Node
 from domain.values.ids import DeviceId, NodeId, check_name
 from domain.values.mig import SLICES, Slot
 from domain.values.quantity import LARGEST
@@ -190,21 +188,13 @@ def register(body: RegisterBody, caller: Agent) -> Registration:
         session = leases.take(connection, offer.node, offer.boot, nonce, ttl)
     offer = replace(offer, boot=session)
     meta = Meta(caller.principal.name, f"command:{caller.request_id}", offer.node)
-
-    def decide(state: Node | None) -> Sequence[Event]:
-        """Looked at with each try: a request that took long must not bring an old offer back."""
-        with cell.connection() as connection:
-            if not leases.began(connection, offer.node, nonce):
-                raise StaleWriter("stale_lease", "the node was registered again meanwhile")
-        return nodes.register(state, offer)
-
     _, recorded = cell.store.execute(
         stream,
         nodes.evolve,
         None,
-        decide,
+        lambda state: nodes.register(state, offer),
         meta,
-        session=Session(offer.node, session),
+        session=Session(offer.node, nonce),
     )
     if recorded:
         cell.wait_for(recorded[-1].position)

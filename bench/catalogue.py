@@ -16,6 +16,7 @@ BENCHES = {
     "relay": "events a second from the log to a real Kafka, and how late they are there",
     "replay": "events a second from the log into the scheduler's snapshot, decisions recomputed",
     "restart": "seconds from a scheduler's start to its first decision, many jobs live",
+    "streams": "milliseconds to load a job's checkpoints, short and long streams",
     "start": "milliseconds from submission to a running job",
     "verify": "seconds to verify an exported log offline, 1,000,000 events",
     "gaps": "events a tailing reader misses under 4 writers, 1,000,000 events",

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,27 @@ PROJECT = "ml-research"
 GRACE_SECONDS = 15
 TIMEOUT = 240.0
 URGENT = "import time; print('urgent evaluation'); time.sleep(3); print('done')"
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """What the jobs ask for, all there are; whether they are real, so that one can train on them.
+
+    `memory_gb` is the main memory that training takes.
+    """
+
+    model: str = "A100"
+    count: int = 2
+    real: bool = False
+    memory_gb: int = 1
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """As a submission names them."""
+        return {"cpu": 1, "gpu": self.count, "gpu_type": self.model}
+
+
+FAKE = Gpus()
 
 
 def say(text: str = "") -> None:
@@ -57,14 +79,15 @@ class Output:
             time.sleep(0.05)
 
 
-def training_job(seconds: float, image: str | None) -> dict[str, Any]:
-    """Two GPUs, a checkpoint every 5 seconds, preemptible."""
+def training_job(seconds: float, image: str | None, gpus: Gpus) -> dict[str, Any]:
+    """All GPUs, a checkpoint every 5 seconds, preemptible."""
     python, script = (sys.executable, str(TRAIN)) if image is None else ("python3", "/train.py")
+    options = ["--gpu"] if gpus.real else []
     spec: dict[str, Any] = {
         "name": "train-digits",
         "project_id": PROJECT,
-        "command": [python, script, "--seconds", str(seconds)],
-        "resources": {"cpu": 1, "memory_gb": 1, "gpu": 2, "gpu_type": "A100"},
+        "command": [python, script, "--seconds", str(seconds), *options],
+        "resources": {**gpus.resources, "memory_gb": gpus.memory_gb},
         "env": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         "checkpointing": {"enable_checkpointing": True, "checkpoint_interval_seconds": 5},
         "grace_seconds": GRACE_SECONDS,
@@ -72,7 +95,7 @@ def training_job(seconds: float, image: str | None) -> dict[str, Any]:
     return spec if image is None else spec | {"docker_image": image}
 
 
-def urgent_job(image: str | None) -> dict[str, Any]:
+def urgent_job(image: str | None, gpus: Gpus) -> dict[str, Any]:
     """The same GPUs, for a short time, at a higher priority."""
     python = sys.executable if image is None else "python3"
     spec: dict[str, Any] = {
@@ -80,7 +103,7 @@ def urgent_job(image: str | None) -> dict[str, Any]:
         "project_id": PROJECT,
         "command": [python, "-u", "-c", URGENT],
         "priority": 500,
-        "resources": {"cpu": 1, "gpu": 2, "gpu_type": "A100"},
+        "resources": gpus.resources,
     }
     return spec if image is None else spec | {"docker_image": image}
 
@@ -90,18 +113,21 @@ def tell(
     *,
     seconds: float = 20.0,
     image: str | None = None,
+    gpus: Gpus = FAKE,
     disturb: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run the story and check every claim; `disturb` is called with the name of each moment."""
     say(f"1. A training job of {seconds:.0f} s is submitted" + (f" in {image}" if image else ""))
-    first = client.submit(training_job(seconds, image))["id"]
+    first = client.submit(training_job(seconds, image, gpus))["id"]
     disturb("submitted")
     output = Output(client, first, "train")
     output.wait_for(r"epoch \d+")
     disturb("training")
     _wait("a checkpoint", lambda: client.checkpoints(first)["items"])
+    if gpus.real:
+        _look(client, first)
     say("2. A job of higher priority arrives and needs the same GPUs")
-    urgent = client.submit(urgent_job(image))["id"]
+    urgent = client.submit(urgent_job(image, gpus))["id"]
     disturb("preempting")
     asked = _wait(
         "a reason",
@@ -116,6 +142,18 @@ def tell(
     check(done["phase"] == "succeeded", f"the training job succeeded (it {done['phase']})")
     check(done["preemptions"] >= 1, "it was preempted")
     _account(client, first, urgent, output.text())
+
+
+def _look(client: Client, job: str) -> None:
+    """The training is seen on the GPU by the platform, which reads it every few seconds."""
+
+    def busy() -> list[dict[str, Any]]:
+        seats = client.job(job)["usage"] or ()
+        return [use for seat in seats for use in seat["gpus"] if use.get("util_percent")]
+
+    for use in _wait("GPU at work", busy):
+        used = use["memory_bytes"] / 2**20
+        say(f"    {use['device']} is busy at {use['util_percent']} %, {used:.0f} MiB in use")
 
 
 def _account(client: Client, first: str, urgent: str, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -88,10 +87,7 @@ _encoder = msgspec.json.Encoder()
 _unread = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
-_making = Lock()
-"""What msgspec learns of a type in one thread is there half made for another, which crashes."""
 _wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
-_datas: dict[str, msgspec.json.Decoder[Event]] = {}
 
 
 def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
@@ -100,20 +96,13 @@ def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
     if decoder is None:
         kind: Any = domain_event.events().get(name)
         if kind is not None:
-            with _making:
-                decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
+            decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
     return decoder
 
 
-def _data(kind: type[Event]) -> msgspec.json.Decoder[Event]:
-    decoder = _datas.get(kind.topic)
-    if decoder is None:
-        with _making:
-            decoder = _datas[kind.topic] = msgspec.json.Decoder(kind)
-    return decoder
-
-
-for _name in domain_event.events():  # all there are, before there are threads
+# All at once, before there are threads: what msgspec knows of a class is shown to others while it
+# is being made, and a thread that decodes by it then crashes the process.
+for _name in domain_event.events():
     _whole(_name)
 
 
@@ -171,12 +160,9 @@ def from_stored(
 
 
 def decode(name: str, data: bytes | msgspec.Raw) -> Event:
-    """The event of a name and its JSON data; KeyError or msgspec.ValidationError."""
-    kind = domain_event.events().get(name)
-    if kind is None:  # an older version, or unknown
-        kind, upcast = domain_event.current(name, msgspec.json.decode(data))
-        return msgspec.convert(upcast, kind)
-    return _data(kind).decode(data)
+    """The event of an older name and its JSON data; KeyError or msgspec.ValidationError."""
+    kind, upcast = domain_event.current(name, msgspec.json.decode(data))
+    return msgspec.convert(upcast, kind)
 
 
 def to_builtins(value: object) -> Any:

@@ -51,14 +51,6 @@ def take(connection: Connection, node: str, boot: str, nonce: str, ttl_ms: int) 
     return str(row["session"])
 
 
-def began(connection: Connection, node: str, nonce: str) -> bool:
-    """Whether nobody has begun or renewed the node's lease since it was begun with this nonce."""
-    row = connection.execute(
-        "SELECT 1 FROM node_leases WHERE node = %s AND nonce = %s AND NOT lost", (node, nonce)
-    ).fetchone()
-    return row is not None
-
-
 def session(connection: Connection, node: str, boot: str) -> str:
     """The session of this boot of the node.
 

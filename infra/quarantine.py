@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-import msgspec
 import psycopg
 
 from domain.consumer.consumer import Consumer, evolve, stream_of_consumer
@@ -121,7 +120,7 @@ def worse(connection: Connection, beside: str, consumer: str, live: int) -> Pois
         "  WHERE q.consumer = %s AND q.stream = b.stream) ORDER BY position LIMIT 1",
         (beside, live, consumer),
     ).fetchone()
-    return None if row is None else msgspec.convert(row, Poison)
+    return None if row is None else Poison(**row)
 
 
 def retry_asked(connection: Connection, consumer: str) -> bool:
@@ -144,7 +143,7 @@ def find(connection: Connection) -> list[Held]:
         " AND e.originator_version >= q.version) AS held FROM quarantine q"
         " WHERE consumer NOT LIKE '%\\_beside' ORDER BY position, consumer, stream"
     ).fetchall()
-    return [msgspec.convert(row, Held) for row in rows]
+    return [Held(**row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:

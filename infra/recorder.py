@@ -37,10 +37,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Session:
-    """A node's claim to its lease (`infra.leases`), checked in the transaction of an append."""
+    """A node's claim to the lease it began with a nonce, checked in the transaction of an append.
+
+    It is over once somebody has begun or renewed the lease since (`infra.leases`).
+    """
 
     node: str
-    name: str
+    nonce: str
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class Recorder(PostgresApplicationRecorder):
             [epoch.role for epoch in epochs],
             [epoch.number for epoch in epochs],
             [session.node for session in sessions],
-            [session.name for session in sessions],
+            [session.nonce for session in sessions],
             [row.originator_id for row in rows],
             [row.originator_version for row in rows],
             [row.topic for row in rows],
@@ -179,6 +182,17 @@ class Recorder(PostgresApplicationRecorder):
         """Rows of one stream with versions above `after`, in order."""
         where = SQL("originator_id = %s AND originator_version > %s ORDER BY originator_version")
         return self._rows(self._select + where, (stream, after))
+
+    def read_end(self, stream: str, form: str) -> list[tuple[int, str, int, str, bytes, int]]:
+        """Rows of one stream, in order, from the event on that its snapshot of this form ends with.
+
+        All of them where there is none.
+        """
+        where = SQL(
+            "originator_id = %s AND originator_version >= coalesce((SELECT version FROM"
+            " stream_snapshots WHERE stream = %s AND form = %s), 0) ORDER BY originator_version"
+        )
+        return self._rows(self._select + where, (stream, stream, form))
 
     def _rows(self, query: Any, arguments: tuple[Any, ...]) -> list[Any]:
         with (

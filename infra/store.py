@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from domain.event import AnyEvent, Event, Meta, Recorded, StreamId
 from domain.event import Change as Change  # those who append need it with the store
 from domain.event import stream_of as stream_of
+from infra import stream_snapshots as snapshots
 from infra.codec import FAULTS, UnknownEvent, from_stored, from_stored_of, poison, to_stored
 from infra.commits import GroupCommit
+from infra.outbox import Row
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
 State = TypeVar("State")
+log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 5
 TRIES = 5
@@ -87,14 +91,7 @@ class Log(ABC):
         self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
     ) -> tuple[State, int]:
         """An aggregate's state and version; UnknownEvent where its stream cannot be folded."""
-        state, version = initial, 0
-        for recorded in self.stream(stream):
-            try:
-                state = evolve(state, cast(AnyEvent, recorded.event))
-            except FAULTS as error:
-                raise UnknownEvent(poison(recorded, error)) from error
-            version = recorded.version
-        return state, version
+        return _fold(self.stream(stream), evolve, initial)
 
     def execute(
         self,
@@ -178,6 +175,10 @@ class Store(Log):
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))
         ]
 
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """As `read`, as they are stored."""
+        return [Row(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))]
+
     def read_of(self, names: Collection[str], after: int, limit: int) -> list[Recorded]:
         """As `read`; events of names that are not among these have their places, and no more."""
         rows = _guarded(lambda: self._recorder.read_log(after, limit))
@@ -187,6 +188,33 @@ class Store(Log):
         return [
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_stream(stream, after))
         ]
+
+    def load(
+        self, stream: StreamId, evolve: Callable[[State, AnyEvent], State], initial: State
+    ) -> tuple[State, int]:
+        """As of any log, from the stream's snapshot on where it has one; it is given one."""
+        decoder = snapshots.DECODERS.get(evolve)
+        if decoder is None:
+            return super().load(stream, evolve, initial)
+        rows = _guarded(lambda: self._recorder.read_end(stream, snapshots.form()))
+        state, kept = initial, 0
+        if rows and rows[0][2] > 1:
+            found = self._query(snapshots.FIND, (stream, snapshots.form()))
+            begun = snapshots.unpack(stream, found[0], decoder) if found else None
+            if begun is None:
+                return super().load(stream, evolve, initial)
+            state, kept = begun
+        end = [from_stored(*row) for row in rows if row[2] > kept]
+        state, version = _fold(end, evolve, state, kept)
+        if version - kept >= snapshots.EVERY:
+            self._keep(stream, version, state)
+        return state, version
+
+    def _keep(self, stream: StreamId, version: int, state: object) -> None:
+        try:
+            self._query(snapshots.KEEP, snapshots.pack(stream, version, state))
+        except (Unavailable, PersistenceError) as error:  # who loads needs none
+            log.warning("no snapshot of %s: %s", stream, error)
 
     def head(self) -> int:
         return _guarded(self._recorder.max_notification_id) or 0
@@ -228,6 +256,21 @@ class Store(Log):
             return [tuple(row.values()) for row in rows]
 
         return _guarded(run)
+
+
+def _fold(
+    events: Sequence[Recorded],
+    evolve: Callable[[State, AnyEvent], State],
+    state: State,
+    version: int = 0,
+) -> tuple[State, int]:
+    for recorded in events:
+        try:
+            state = evolve(state, cast(AnyEvent, recorded.event))
+        except FAULTS as error:
+            raise UnknownEvent(poison(recorded, error)) from error
+        version = recorded.version
+    return state, version
 
 
 Result = TypeVar("Result")

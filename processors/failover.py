@@ -34,6 +34,8 @@ def main(words: list[str]) -> int:
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to the DSN of the promoted database")
     made = fail_over(settings.database_url, ROLES, settings.lease_ttl_ms, known)
+    if settings.kafka and made.lost != 0:
+        log.warning("delete the cell's Kafka topic if it ends with events that are lost")
     if made.lost is None:
         log.error("failed over at position %d: what was lost is not known", made.head)
         return 2

@@ -46,7 +46,7 @@ def follow(settings: Settings, store: Store, names: Collection[str] | None = Non
     from infra.kafka import cell_of  # here: without Kafka no client is loaded
     from infra.kafka_stream import KafkaStream
 
-    return KafkaStream(cell_of(settings))
+    return KafkaStream(cell_of(settings), store)
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from psycopg import Connection
 
 Reader = Connection[dict[str, Any]]
@@ -62,7 +61,9 @@ def find(connection: Reader, view: str | None = None) -> list[Progress]:
         Progress(
             record["view"],
             record["shown"],
-            msgspec.convert(record, Rebuild) if record["requested_by"] else None,
+            Rebuild(**{field.name: record[field.name] for field in fields(Rebuild)})
+            if record["requested_by"]
+            else None,
         )
         for record in records
     ]

@@ -76,7 +76,7 @@ class View(Generic[R]):
     version: int = 1
 
     def __post_init__(self) -> None:
-        """What reads a row is made before there are threads: see `infra.codec`."""
+        """Have msgspec know the row before there are threads: see `infra/codec.py`."""
         _ = self._decoder
 
     @cached_property

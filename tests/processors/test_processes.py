@@ -32,15 +32,25 @@ class Process:
         with output.open("wb") as file:
             self.running = subprocess.Popen(
                 [sys.executable, "-m", "processors", *names],
-                env={**env, "COMPUTE_DATABASE_URL": dsn},
+                env={**env, "COMPUTE_DATABASE_URL": dsn, "PYTHONFAULTHANDLER": "1"},
                 stdout=file,
                 stderr=file,
             )
         until(lambda: self.says("running: "), PATIENCE)
 
+    def said(self) -> str:
+        """All it said."""
+        return self._output.read_text()
+
     def says(self, text: str) -> int:
         """How often it said this."""
-        return self._output.read_text().count(text)
+        return self.said().count(text)
+
+    def last_words(self) -> str:
+        """All it said, and where each of its threads stood at its end."""
+        self.running.send_signal(signal.SIGABRT)
+        self.running.wait()
+        return self.said()
 
     def kill(self) -> None:
         """kill -9."""
@@ -54,6 +64,9 @@ def processors(dsn: str, folder: Path, *names: str) -> Iterator[Process]:
     process = Process(dsn, names, folder / f"{len(list(folder.iterdir()))}.log")
     try:
         yield process
+    except BaseException:
+        print(process.last_words())  # with the failure, pytest shows what is printed
+        raise
     finally:
         process.kill()
 
@@ -65,7 +78,7 @@ def test_the_projector_goes_on_where_it_was_killed(cell: SmallCell, tmp_path: Pa
     create(cell, "second")
     with processors(cell.dsn, tmp_path, "projector"):
         until(lambda: shown(cell) == {"first", "second"}, PATIENCE)
-        until(lambda: reached(cell) == {cell.store.head()}, PATIENCE)
+        until(lambda: reached(cell) == {cell.store.head()}, PATIENCE)  # lanes are not in step
 
 
 def test_an_unreadable_event_holds_its_stream_back_until_a_retry(

@@ -18,7 +18,7 @@ from api.after import ends_of
 from api.agents import wire_order
 from api.command import Command, Key, Replay
 from api.facts import Fact, record_facts
-from domain.errors import NotFound, StaleWriter
+from domain.errors import NotFound
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
@@ -137,20 +137,13 @@ class CellApi:
         self.registering(offer.node)
         offer = replace(offer, boot=session)
         meta = Meta("agent", "command:register", offer.node)
-
-        def decide(state: nodes.Node | None) -> Sequence[Event]:
-            newest = self._leases.began(offer.node, nonce)
-            if not newest and Guard.NEWEST_OFFER not in self._off:
-                raise StaleWriter("stale_lease", "the node was registered again meanwhile")
-            return nodes.register(state, offer)
-
         self._log.execute(
             stream_of("node", offer.node),
             nodes.evolve,
             None,
-            decide,
+            lambda state: nodes.register(state, offer),
             meta,
-            session=Session(offer.node, session),
+            session=Session(offer.node, nonce),
         )
         reply(wire.Registered(wire.Lease(nonce, TTL_MS), self._log.now()))
 

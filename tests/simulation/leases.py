@@ -69,20 +69,15 @@ class MemoryLeases:
         self.rows[node] = Row(boot, fresh, nonce, self._end(ttl_ms), row.session)
         return row.session
 
-    def began(self, node: str, nonce: str) -> bool:
-        """Whether nobody has begun or renewed the node's lease since then."""
-        row = self.rows.get(node)
-        return row is not None and row.nonce == nonce and not row.lost
-
     def session(self, node: str, boot: str) -> str:
         """The session of this boot of the node; the boot itself where it holds no lease."""
         row = self.rows.get(node)
         return row.session if row is not None and row.boot == boot else boot
 
     def holds(self, session: Session) -> bool:
-        """Whether the node's lease is that session's, as `assert_session` sees it."""
+        """Whether the node's lease is the one it began, as `assert_session` sees it."""
         row = self.rows.get(session.node)
-        return row is not None and row.session == session.name and not row.lost
+        return row is not None and row.nonce == session.nonce and not row.lost
 
     def expire(self) -> list[tuple[str, str]]:
         """Close leases that ran out; all (node, session) whose loss is not settled yet."""

@@ -30,7 +30,6 @@ class Leases(Protocol):
 
     def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str: ...
     def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> str: ...
-    def began(self, node: str, nonce: str) -> bool: ...
     def session(self, node: str, boot: str) -> str: ...
     def expire(self) -> list[tuple[str, str]]: ...
     def settle(self, node: str, session: str) -> None: ...
@@ -48,9 +47,6 @@ class InPostgres:
 
     def renew(self, node: str, boot: str, nonce: str, fresh: str, ttl_ms: int) -> str:
         return leases.renew(self._connection, node, boot, nonce, fresh, ttl_ms)
-
-    def began(self, node: str, nonce: str) -> bool:
-        return leases.began(self._connection, node, nonce)
 
     def session(self, node: str, boot: str) -> str:
         return leases.session(self._connection, node, boot)
@@ -115,19 +111,6 @@ def test_a_session_goes_on_while_its_lease_does(port: Leases) -> None:
     assert port.take("n", "boot", "c" * 20, TTL_MS) == session  # the agent was started again
     assert port.session("n", "boot") == session
     assert port.expire() == []
-
-
-def test_only_the_last_registration_is_the_one_that_began_the_lease(port: Leases) -> None:
-    assert not port.began("n", "a" * 20)
-    port.take("n", "boot", "a" * 20, TTL_MS)
-    assert port.began("n", "a" * 20)
-    port.take("n", "boot", "b" * 20, TTL_MS)  # its answer was lost, or the agent began anew
-    assert port.began("n", "b" * 20)
-    assert not port.began("n", "a" * 20)
-    port.renew("n", "boot", "b" * 20, "c" * 20, TTL_MS)
-    assert not port.began("n", "b" * 20)
-    _lose(port)
-    assert not port.began("n", "c" * 20)
 
 
 def test_a_boot_whose_lease_was_lost_gets_another_session(port: Leases) -> None:
@@ -223,14 +206,17 @@ def test_an_epoch_that_is_over_cannot_write(log: Log) -> None:
     assert recorded.epoch == second.number
 
 
-def test_a_session_that_is_over_cannot_write(log: Log, port: Leases) -> None:
-    first = Session("n", port.take("n", "boot", "a" * 20, TTL_MS))
+def test_only_the_last_registration_may_be_recorded(log: Log, port: Leases) -> None:
+    _refused(log, StaleWriter, [Change(STREAM, 0, [CREATED], META)], session=Session("n", "x"))
+    first, second, third = (Session("n", letter * 20) for letter in "abc")
+    port.take("n", "boot", first.nonce, TTL_MS)
     log.append([Change(STREAM, 0, [CREATED], META)], session=first)
+    port.take("n", "boot", second.nonce, TTL_MS)  # its answer was lost, or the agent began anew
+    _refused(log, StaleWriter, [Change(STREAM, 1, [CREATED], META)], session=first)
+    log.append([Change(STREAM, 1, [CREATED], META)], session=second)
+    port.renew("n", "boot", second.nonce, third.nonce, TTL_MS)
+    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=second)
     port.run_out()
-    log.append([Change(STREAM, 1, [CREATED], META)], session=first)  # nobody saw it run out
+    log.append([Change(STREAM, 2, [CREATED], META)], session=third)  # nobody saw it run out
     _lose(port)
-    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=first)
-    second = Session("n", port.take("n", "boot", "b" * 20, TTL_MS))
-    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=first)
-    _refused(log, StaleWriter, [Change(STREAM, 2, [CREATED], META)], session=Session("m", "x"))
-    log.append([Change(STREAM, 2, [CREATED], META)], session=second)
+    _refused(log, StaleWriter, [Change(STREAM, 3, [CREATED], META)], session=third)
