@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from domain.errors import Refusal, Unavailable
+from domain.errors import Refusal
 from infra.follow import Bell, PostgresStream
 from infra.logging import configure
 from infra.settings import Settings
@@ -30,6 +30,10 @@ from projections.tables import prepare
 from projections.view import View
 
 LOOK_SECONDS = 0.2
+
+
+class LaneEnded(Exception):
+    """The process that projected a read model ended; it said why."""
 
 
 class Stream(EventStream, Protocol):
@@ -69,7 +73,7 @@ def elsewhere(view: str, stop: threading.Event) -> None:
                 code = process.wait(LOOK_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-            raise Unavailable("lane_ended", f"its process ended with exit code {code}")
+            raise LaneEnded(f"its process ended with exit code {code}")
 
 
 def rarely_collect() -> None:
