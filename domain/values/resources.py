@@ -83,6 +83,8 @@ class Resources:
         )
 
     def __mul__(self, count: int) -> Resources:
+        if count == 1:
+            return self
         return Resources(
             self.cpu_milli * count,
             self.memory_bytes * count,
