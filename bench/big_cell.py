@@ -7,15 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import SeatEnd
-from domain.allocation.seat import Outcome
+from domain.allocation.seat import Outcome, Seat
 from domain.event import Event, Meta, Recorded, StreamId
 from domain.job import job as jobs
 from domain.job.spec import JobSpec
 from domain.node.events import Registered
 from domain.scheduling.conclude import conclude
 from domain.scheduling.decide import planned
-from domain.scheduling.plan import Plan, plan
+from domain.scheduling.plan import MOST_PLACEMENTS, Placement, Plan, plan
 from domain.scheduling.room import Room
+from domain.scheduling.score import order_of
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
 from domain.values.resources import Resources
@@ -68,14 +69,8 @@ class BigCell:
         """How many jobs run."""
         return len(self.snapshot.allocations)
 
-    def fill(self, kinds: Sequence[JobSpec], draw: random.Random, live: int | None) -> int:
-        """Run jobs until `live` do, small ones then, or until no GPU job of a full queue fits."""
-        if live is not None:
-            small = _small(CPUS * len(self.snapshot.nodes) // live)
-            self.submit([small] * live)
-            while self.cycle().placements:
-                pass
-            return self.running
+    def fill(self, kinds: Sequence[JobSpec], draw: random.Random) -> int:
+        """Run jobs until no GPU job of a full queue fits."""
         while True:
             self.queue(kinds, draw, BACKLOG)
             before = self.running
@@ -83,6 +78,19 @@ class BigCell:
                 pass
             if self.running == before:
                 return before
+
+    def fill_by_hand(self, live: int, estimates: bool = False) -> int:
+        """Run so many small jobs as the planner would, node after node, but without it."""
+        nodes = sorted(self.snapshot.nodes, key=order_of)
+        each = -(-live // len(nodes))
+        spec = small(CPUS // each, estimates)
+        for begin in range(0, live, MOST_PLACEMENTS):
+            numbers = range(begin, min(live, begin + MOST_PLACEMENTS))
+            self.submit([spec] * len(numbers))
+            waiting = zip(numbers, [*self.snapshot.lines.of_job], strict=True)
+            seats = ((job, (Seat(0, nodes[n // each], ()),)) for n, job in waiting)
+            self.carry_out(Plan([Placement(job, seat, "") for job, seat in seats]))
+        return self.running
 
     def fill_with_small(self, priority: int) -> None:
         """One GPU each, on every GPU there is."""
@@ -155,14 +163,26 @@ class BigCell:
         for _ in range(min(count, len(self._running))):
             at = draw.randrange(len(self._running))
             self._running[at], self._running[-1] = self._running[-1], self._running[at]
-            job = self.snapshot.jobs[self._running.pop()]
-            assert job.allocation is not None, "it runs"
-            for seat in self.snapshot.allocations[job.allocation].seats:
-                held = self.snapshot.allocations[job.allocation]
-                boot = held.boots[seat.rank]
-                ended = allocations.seat_ended(held, seat.rank, seat.node, boot, ENDED)
-                self._record(f"allocation/{held.id}", ended, job.spec.project)
+            self._end(self._running.pop())
         self._conclude()
+
+    def leave(self, draw: random.Random, count: int) -> None:
+        """So many of those that were asked to leave end."""
+        leaving = sorted(self.snapshot.leaving)
+        gone = set(draw.sample(leaving, min(count, len(leaving))))
+        for name in gone:
+            self._end(name)
+        self._running = [name for name in self._running if name not in gone]
+        self._conclude()
+
+    def _end(self, name: JobId) -> None:
+        job = self.snapshot.jobs[name]
+        assert job.allocation is not None, "it runs"
+        for seat in self.snapshot.allocations[job.allocation].seats:
+            held = self.snapshot.allocations[job.allocation]
+            boot = held.boots[seat.rank]
+            ended = allocations.seat_ended(held, seat.rank, seat.node, boot, ENDED)
+            self._record(f"allocation/{held.id}", ended, job.spec.project)
 
     def _conclude(self) -> None:
         for one in conclude(self.snapshot, self.now):
@@ -197,9 +217,15 @@ def _offer(number: int) -> Registered:
     )
 
 
-def _small(cpu_milli: int) -> JobSpec:
-    resources = Resources(cpu_milli, GIB)
-    return JobSpec("small", ProjectId("project-0"), ("true",), resources=resources)
+def small(cpu_milli: int, estimates: bool = False) -> JobSpec:
+    """A small job without GPUs."""
+    return JobSpec(
+        "small",
+        ProjectId("project-0"),
+        ("true",),
+        resources=Resources(cpu_milli, GIB),
+        estimate_seconds=3600 if estimates else None,
+    )
 
 
 def _one_gpu(priority: int) -> JobSpec:

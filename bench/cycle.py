@@ -11,6 +11,7 @@ import time
 from statistics import median
 
 from bench.big_cell import BigCell, shapes
+from bench.crowd import crowded
 from bench.options import positive
 from bench.report import Row
 from domain.scheduling.plan import Plan
@@ -18,6 +19,7 @@ from domain.scheduling.plan import Plan
 ROUNDS = 7
 LEAVE = 50
 """Jobs that end before each measured cycle."""
+QUEUED = 1_000_000
 FEW = 100
 """The short queue is so many times shorter."""
 
@@ -25,10 +27,10 @@ FEW = 100
 def options(parser: argparse.ArgumentParser) -> None:
     """How large the fleet and the queue are."""
     parser.add_argument("--nodes", type=positive, default=10_000, help="nodes of 8 GPUs (10000)")
-    parser.add_argument("--queued", type=positive, default=1_000_000, help="jobs (1000000)")
+    parser.add_argument("--queued", type=positive, help="jobs (1000000; with --live 10000)")
     parser.add_argument("--shapes", type=positive, default=48, help="kinds of jobs (48)")
     parser.add_argument(
-        "--live", type=positive, help="allocations to run (as many GPU jobs as fit)"
+        "--live", type=positive, help="small allocations: measure cycles of a crowded fleet"
     )
     parser.add_argument("--estimates", action="store_true", help="jobs say how long they run")
     parser.add_argument("--reclaim", type=positive, default=1000, help="nodes to reclaim (1000)")
@@ -39,9 +41,12 @@ def run(options: argparse.Namespace) -> list[Row]:
     """Medians of wall clock and of this process's time, and the memory with the long queue.
 
     Two cells alike but for the length of their queues are measured in turns: what else the
-    machine does meets both.
+    machine does meets both. With `live`, what cycles among so many small allocations take.
     """
-    sizes = {"short": max(1, options.queued // FEW), "long": options.queued}
+    if options.live is not None:
+        return crowded(options)
+    most = options.queued or QUEUED
+    sizes = {"short": max(1, most // FEW), "long": most}
     cells, rows = {}, []
     for name, queued in sizes.items():
         cells[name], filled = _filled(options, queued)
@@ -70,7 +75,7 @@ def _filled(options: argparse.Namespace, queued: int) -> tuple[BigCell, float]:
     draw, cell = random.Random(options.seed), BigCell(options.nodes)
     kinds = shapes(draw, options.shapes, estimates=options.estimates)
     began = time.perf_counter()
-    live = cell.fill(kinds, draw, options.live)
+    live = cell.fill(kinds, draw)
     filled = live / (time.perf_counter() - began)
     cell.queue(kinds, draw, queued)
     while (made := cell.cycle()).waits or made.placements:

@@ -13,11 +13,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from statistics import quantiles
 
+import psutil
 import psycopg
 from eventsourcing.persistence import StoredEvent
 
@@ -30,9 +31,6 @@ from infra.recorder import Append, Datastore, Recorder
 from processors.projector import BATCH, Connection, connect
 
 EACH = 20
-LOOK_SECONDS = (
-    0.005  # between looks at how far the projector is: another process, which tells nobody
-)
 """Events an append, at the steady rate."""
 LOOK_SECONDS = 0.005
 """Between looks at how far the projector is: another process, which tells nobody."""
@@ -60,8 +58,9 @@ def run(options: argparse.Namespace) -> list[Row]:
             with _cell(server.dsn, f"round_{number}") as dsn:
                 with psycopg.connect(dsn, autocommit=True) as connection:
                     busy.fill(connection, options.size)
-                raw, caught = options.size / _raw(dsn), options.size / _catch_up(dsn, options.size)
-                found.append({"projector.raw": raw, "projector.catch-up": caught})
+                raw, (took, busy_for) = _raw(dsn), _catch_up(dsn, options.size)
+                seconds = {"raw": raw, "catch-up": took, "catch-up.cpu": busy_for}
+                found.append({f"projector.{k}": options.size / v for k, v in seconds.items()})
                 late.append(_lag(dsn, options))
     speeds = rows(medians(found), "1/s", options.size, "projector.raw", [], "projector")
     sent = options.rate * options.seconds
@@ -99,22 +98,38 @@ def _raw(dsn: str) -> float:
         return time.perf_counter() - began
 
 
-def _catch_up(dsn: str, size: int) -> float:
-    """Seconds for all events by the pace of the process after its first batch.
+def _catch_up(dsn: str, size: int) -> tuple[float, float]:
+    """Seconds for all events by the pace of the process after its first batch; and of CPU.
 
-    Where that batch holds them all, with the start of the process.
+    That of the projector's processes and of Postgres together, which has two cores here. Where the
+    first batch holds all events, with the start of the process.
     """
-    started = time.perf_counter()
-    with closing(connect(dsn)) as connection, _running(dsn):
+    with closing(connect(dsn)) as connection, _running(dsn) as process:
+        server = psutil.Process(connection.info.backend_pid).parent()
+        assert server is not None, "it has a postmaster"
+        trees = [server, psutil.Process(process.pid)]
+        began, before, first = time.perf_counter(), _cpu(trees), 0
         while not (first := _shown(connection)):
             time.sleep(LOOK_SECONDS)
-        began, now = time.perf_counter(), first
-        while now < size:
+        if first < size:
+            began, before = time.perf_counter(), _cpu(trees)
+        else:
+            first = 0
+        while _shown(connection) < size:
             time.sleep(LOOK_SECONDS)
-            now = _shown(connection)
-        if first >= size:
-            return began - started
-        return (time.perf_counter() - began) * size / (size - first)
+        scale = size / (size - first)
+        return (time.perf_counter() - began) * scale, (_cpu(trees) - before) * scale
+
+
+def _cpu(trees: list[psutil.Process]) -> float:
+    """Seconds of CPU that processes and all that they started have used so far."""
+    total = 0.0
+    for tree in trees:
+        for process in (tree, *tree.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                used = process.cpu_times()
+                total += used.user + used.system + used.children_user + used.children_system
+    return total
 
 
 def _shown(connection: Connection) -> int:
@@ -124,13 +139,13 @@ def _shown(connection: Connection) -> int:
 
 
 @contextmanager
-def _running(dsn: str) -> Iterator[None]:
+def _running(dsn: str) -> Iterator[subprocess.Popen[bytes]]:
     """The projector as a process of its own."""
     environment = {**os.environ, "COMPUTE_DATABASE_URL": dsn}
     command = [sys.executable, "-m", "processors", "projector"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # ours
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()

@@ -16,6 +16,7 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from domain.errors import Conflict
 from domain.event import Meta, Recorded, StreamId
 from infra.codec import FAULTS, Envelope, Poison, UnknownEvent, decode, said
 from infra.outbox import Row
@@ -73,6 +74,16 @@ class Received:
     previous: int
     headers: dict[str, bytes]
     value: bytes
+
+    def foreign(self, topic: str) -> Conflict:
+        """What to raise where the log does not hold this event of its topic."""
+        return Conflict(
+            "foreign_topic",
+            f"topic {topic} holds position {self.position} with an event that this log does not"
+            " hold there: the log was brought back from an older backup or a standby behind it, or"
+            " two cells have one name. Delete the topic (it is filled again from the log) or set"
+            " another COMPUTE_CELL",
+        )
 
     def is_of(self, rows: Sequence[Row]) -> bool:
         """Whether this is the event of the first of these rows of the log."""

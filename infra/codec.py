@@ -11,10 +11,12 @@ from eventsourcing.persistence import StoredEvent
 
 import domain.allocation.events
 import domain.checkpoint.events
+import domain.consumer.events
 import domain.job.events
 import domain.node.events
 import domain.policy.events
 import domain.project.events
+import domain.reservation.events
 import domain.scheduling.events
 import domain.token.events  # noqa: F401  # whoever reads a log meets all of them
 from domain import event as domain_event
@@ -91,9 +93,10 @@ _wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
 def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
     """The decoder of rows of a current name, None for any other."""
     decoder = _wholes.get(name)
-    kind: Any = domain_event.events().get(name)
-    if decoder is None and kind is not None:
-        decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
+    if decoder is None:
+        kind: Any = domain_event.events().get(name)
+        if kind is not None:
+            decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
     return decoder
 
 

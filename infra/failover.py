@@ -11,6 +11,8 @@ from infra.leases import MARGIN_MS
 
 EPOCHS = 1_000_000
 """By so much every epoch is raised: what was lost cannot have held that many take-overs."""
+POSITIONS = 1_000_000
+"""By so much the positions are raised, for the same reason: none is ever given twice."""
 HOLDER = "failover"
 
 
@@ -31,7 +33,9 @@ def fail_over(dsn: str, roles: Sequence[str], ttl_ms: int, known_head: int | Non
     1. every role's epoch is raised beyond any that may have been lost: whoever led writes no more;
     2. no role is given until `ttl_ms` (and the margin of leases) from now: a lease whose renewal
        was lost has ended by then, so the seats it stood for are stopped, by the agents' own clocks;
-    3. `known_head` (from a signed tree head, a backup report or the Kafka topic) less the head
+    3. positions go on beyond any that may have been lost: whoever read what is lost, through Kafka
+       for one, and passes over positions it has dealt with, misses nothing that comes;
+    4. `known_head` (from a signed tree head, a backup report or the Kafka topic) less the head
        here is how much may have been lost.
     """
     with psycopg.connect(dsn, connect_timeout=3) as connection:
@@ -49,6 +53,11 @@ def fail_over(dsn: str, roles: Sequence[str], ttl_ms: int, known_head: int | Non
         row = connection.execute(
             "SELECT coalesce(max(notification_id), 0) FROM stored_events"
         ).fetchone()
+        connection.execute(
+            "SELECT setval('stored_events_notification_id_seq',"
+            " greatest(last_value, %s) + %s) FROM stored_events_notification_id_seq",
+            (known_head or 0, POSITIONS),
+        )
     assert row is not None, "an aggregate is one row"
     head = int(row[0])
     return Promotion(head, None if known_head is None else max(0, known_head - head))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
@@ -10,6 +12,7 @@ from domain.errors import Conflict, Unavailable
 from domain.event import Recorded
 from infra.cloudevents import Received, Stranger, received
 from infra.kafka import Cell
+from infra.outbox import Row
 from infra.partition import REQUEST_MS, Partition
 
 POLL_RECORDS = 1_000
@@ -21,16 +24,24 @@ PROBE_BYTES = 1
 log = logging.getLogger(__name__)
 
 
+class Rows(Protocol):
+    """The log, as its rows are stored."""
+
+    def rows(self, after: int, limit: int) -> Sequence[Row]:
+        """Rows with positions above `after`, in log order, at most `limit`."""
+
+
 class KafkaStream:
     """The port `EventStream` on a cell's topic. Not thread-safe.
 
     It keeps no offsets with the brokers: the reader's own position, committed with its rows, says
     where to go on. It raises Unavailable when the brokers do not answer, and Conflict when the
-    topic lacks events between that position and what it holds.
+    topic lacks events between that position and what it holds, or holds what the log does not.
     """
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+    def __init__(self, cell: Cell, log: Rows | None = None) -> None:
+        """Without a `log` to hold it against, what the topic holds is believed."""
+        self._cell, self._log = cell, log
         self._consumer = cell.consumer(FETCH_BYTES)
         self._given = -1  # the position after which `_ready` goes on; -1: not placed yet
         self._last = -1  # the position of the newest of `_ready`
@@ -46,6 +57,8 @@ class KafkaStream:
         if not self._ready:
             self._check_gap()
         some = self._ready[:limit]
+        if some:
+            self._check_last(some[-1])
         found = [event.recorded() for event in some]
         if some:
             self._ready = self._ready[limit:]
@@ -100,6 +113,13 @@ class KafkaStream:
             here = self._cell.partition
             end = self._consumer.end_offsets([here], timeout_ms=REQUEST_MS)[here]
             self._gap = event, end
+
+    def _check_last(self, event: Received) -> None:
+        """What a failover or a restore took from the log are the last events of the topic."""
+        if self._log is None or event.is_of(self._log.rows(event.position - 1, 1)):
+            return
+        self._given = -1
+        raise event.foreign(self._cell.topic)
 
     def _check_gap(self) -> None:
         if self._gap is None:

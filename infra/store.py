@@ -18,6 +18,7 @@ from domain.event import stream_of as stream_of
 from infra import stream_snapshots as snapshots
 from infra.codec import FAULTS, UnknownEvent, from_stored, from_stored_of, poison, to_stored
 from infra.commits import GroupCommit
+from infra.outbox import Row
 from infra.recorder import Answer, Append, Datastore, Epoch, Recorder, Session
 
 State = TypeVar("State")
@@ -173,6 +174,10 @@ class Store(Log):
         return [
             from_stored(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))
         ]
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """As `read`, as they are stored."""
+        return [Row(*row) for row in _guarded(lambda: self._recorder.read_log(after, limit))]
 
     def read_of(self, names: Collection[str], after: int, limit: int) -> list[Recorded]:
         """As `read`; events of names that are not among these have their places, and no more."""

@@ -10,7 +10,7 @@ from typing import Any
 from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
-from domain.errors import Conflict, Invalid, Unavailable
+from domain.errors import Invalid, Unavailable
 from infra.cloudevents import Received, to_message
 from infra.kafka import RECORD_BYTES, Cell
 from infra.outbox import NOTHING, Anchor, Row
@@ -43,6 +43,7 @@ class Topic:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+        self.name = cell.topic
         self._ensure()
         self._producer: Any = cell.producer()
         self._partition = Partition(cell)
@@ -102,15 +103,6 @@ class Topic:
             if event.previous <= anchor.position < event.position:
                 anchor = Anchor(event.position, offset)
         return anchor or NOTHING
-
-    def foreign(self, event: Received) -> Conflict:
-        """What to raise when the topic holds an event the log does not."""
-        return Conflict(
-            "foreign_topic",
-            f"topic {self._cell.topic} holds position {event.position}, which this log does not:"
-            " the log was brought back from an older backup, or two cells have one name. Delete"
-            " the topic (it is filled again from the log) or set another COMPUTE_CELL",
-        )
 
     def close(self) -> None:
         """Drop what was not acknowledged and give the connections back."""

@@ -8,15 +8,13 @@ with exit code 3. The settings are those of `infra.settings`, from the environme
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from typing import Any, Protocol
 
 from domain.errors import Invalid, Refusal, StaleWriter
 from infra.follow import Bell, PostgresStream
@@ -29,13 +27,12 @@ from infra.snapshots import Snapshots
 from infra.store import Store
 from processors import projector, rebuilder, retention, scheduler, timers
 from processors.alarm import TamperAlarm
+from processors.lane import elsewhere, follow, lane, rarely_collect
 from processors.lanes import Lanes
 from processors.reading import PostgresQuarantine
-from processors.stream import EventStream
 from processors.watch import PostgresWatch
 from projections.catalogue import HEAVY, VIEWS
 from projections.tables import prepare
-from projections.view import View
 
 RETRY_SECONDS = 0.5
 LONGEST_SECONDS = 4.0
@@ -44,37 +41,10 @@ SOUND_SECONDS = 10.0
 log = logging.getLogger("processors")
 
 
-class Stream(EventStream, Protocol):
-    """A way to follow the log that holds connections."""
-
-    def close(self) -> None:
-        """Give the connections back."""
-
-
-def follow(settings: Settings, store: Store, names: Collection[str] | None = None) -> Stream:
-    """The log as the settings say to read it; for whom not all events matter, these."""
-    if settings.follow == "postgres":
-        return PostgresStream(store, Bell(settings.database_url), names)
-    from infra.kafka import cell_of  # here: without Kafka no client is loaded
-    from infra.kafka_stream import KafkaStream
-
-    return KafkaStream(cell_of(settings))
-
-
-@contextmanager
-def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.Projector]:
-    """A projector of these read models with connections of its own."""
-    dsn = settings.database_url
-    with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
-        prepare(connection)
-        names = frozenset(kind.topic for view in views for kind in view.on)
-        with closing(follow(settings, store, names)) as stream:
-            yield projector.Projector(connection, stream, views)
-
-
 def run_projector(settings: Settings) -> None:
     """Project until something fails."""
-    Lanes(partial(lane, settings), VIEWS, HEAVY).run()
+    far = {name: partial(elsewhere, name) for name in HEAVY}
+    Lanes(partial(lane, settings), VIEWS, far).run()
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -222,9 +192,7 @@ def _check_kafka(settings: Settings) -> None:
 def main(names: list[str]) -> None:
     """Start the named processes, or all, and stay."""
     configure()
-    # A batch of events is many small objects for a short time: by default the collector would look
-    # through all of them each time 700 more are made, for a third of the projector's time.
-    gc.set_threshold(100_000, 50, 100)
+    rarely_collect()
     # Who waited for the database should not wait long for whoever computes.
     sys.setswitchinterval(0.001)
     unknown = [name for name in names if name not in PROCESSES]

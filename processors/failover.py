@@ -1,7 +1,7 @@
 """`python -m processors.failover [--known-head N]`: run once after a standby was promoted.
 
 See `infra.failover` for what it does; docs/reliability.md says when. Exit status 1 if acknowledged
-events may be lost, 2 if it is not known.
+events may be lost, 3 if it is not known.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def main(words: list[str]) -> int:
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to the DSN of the promoted database")
     made = fail_over(settings.database_url, ROLES, settings.lease_ttl_ms, known)
+    if settings.kafka and made.lost != 0:
+        log.warning("delete the cell's Kafka topic if it ends with events that are lost")
     if made.lost is None:
         log.error("failed over at position %d: what was lost is not known", made.head)
-        return 2
+        return 3
     if made.lost:
         log.error("failed over at position %d: up to %d events are LOST", made.head, made.lost)
         return 1

@@ -2,7 +2,7 @@
 
 In step they share what is read of the log, one transaction and one wake-up for each batch; so a
 read model that is slow, or whose table fails, would be the pace of all. Some are known to be much
-work and have their own from the beginning: while one thread waits for Postgres, another folds.
+work and are projected elsewhere from the beginning, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from domain.errors import Refusal
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Open = Callable[[Sequence[View[Any]]], AbstractContextManager[Projector]]
 """Opens a projector of these read models, with connections of its own."""
+Far = Callable[[threading.Event], None]
+"""Projects a read model elsewhere until the event is set, or raises."""
 
 
 def holds_up(spent: Mapping[str, float]) -> str | None:
@@ -43,19 +46,21 @@ class Lanes:
     """One process's projectors. What is taken out of step stays out until the process ends."""
 
     def __init__(
-        self, open_lane: Open, views: Sequence[View[Any]], heavy: Collection[str] = ()
+        self, open_lane: Open, views: Sequence[View[Any]], far: Mapping[str, Far] | None = None
     ) -> None:
+        """`far` are those to be projected elsewhere, by name."""
         self._open = open_lane
         self._views = list(views)
-        self._heavy = heavy
+        self._far = far or {}
         self._stop = threading.Event()
         self._apart: list[threading.Thread] = []
 
     def run(self) -> None:
         """Project until the lane of all fails; then the others end too."""
         try:
-            for name in self._heavy:
-                self._begin(self._take_out(name))
+            for name, project in self._far.items():
+                self._take_out(name)
+                self._begin(name, partial(project, self._stop))
             with self._open(self._views) as projector:
                 while True:
                     self._turn(projector)
@@ -86,32 +91,36 @@ class Lanes:
     def _set_apart(self, projector: Projector, name: str) -> None:
         view = self._take_out(name)
         projector.only(self._views)
-        self._begin(view)
+        self._begin(name, partial(self._alone, view))
 
     def _take_out(self, name: str) -> View[Any]:
         [view] = [view for view in self._views if view.name == name]
         self._views.remove(view)
         return view
 
-    def _begin(self, view: View[Any]) -> None:
+    def _begin(self, name: str, project: Callable[[], None]) -> None:
         thread = threading.Thread(
-            target=self._alone, args=(view,), name=f"projector-{view.name}", daemon=True
+            target=self._keep, args=(name, project), name=f"projector-{name}", daemon=True
         )
         self._apart.append(thread)
         thread.start()
 
-    def _alone(self, view: View[Any]) -> None:
+    def _keep(self, name: str, project: Callable[[], None]) -> None:
+        """Project again whenever it failed."""
         pause = RETRY_SECONDS
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                with self._open([view]) as projector:
-                    while not self._stop.is_set():
-                        if projector.step() < BATCH:
-                            projector.wait(WAIT_SECONDS)
+                project()
             except Refusal as refusal:
-                log.warning("projector of %s: %s", view.name, refusal)
+                log.warning("projector of %s: %s", name, refusal)
             except Exception:  # a failure of any kind must not end the supervision
-                log.exception("the projector of %s failed and starts anew", view.name)
+                log.exception("the projector of %s failed and starts anew", name)
             pause = RETRY_SECONDS if time.monotonic() - began > LONGEST_SECONDS else 2 * pause
             self._stop.wait(min(pause, LONGEST_SECONDS))
+
+    def _alone(self, view: View[Any]) -> None:
+        with self._open([view]) as projector:
+            while not self._stop.is_set():
+                if projector.step() < BATCH:
+                    projector.wait(WAIT_SECONDS)

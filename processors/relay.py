@@ -67,7 +67,7 @@ class Relay:
         """
         last = self._topic.last()
         if last is not None and not last.is_of(self._outbox.rows(last.position - 1, 1)):
-            raise self._topic.foreign(last)
+            raise last.foreign(self._topic.name)
         noted = self._outbox.anchor()
         if self._topic.holds(noted):
             return noted

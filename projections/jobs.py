@@ -150,13 +150,12 @@ VIEW = View(
     indexes=(
         "(submitted_at DESC, id DESC)",
         "(project, submitted_at DESC, id DESC)",
-        "(submitted_at DESC, id DESC) WHERE ended_at IS NULL",
+        "(phase, submitted_at DESC, id DESC)",
         "(due_at) WHERE due_at IS NOT NULL",
         "(stop_deadline) WHERE stop_deadline IS NOT NULL",
         "(limit_at) WHERE limit_at IS NOT NULL",
-        "(id) WHERE phase = 'blocked'",
     ),
-    past_indexes=("(id)", "(span, position) WHERE phase = 'blocked'"),
+    past_indexes=("(id)", "(phase, span, position)"),
 )
 _SPEC = ", (SELECT spec FROM view_jobs now WHERE now.id = v.id) AS spec"
 
@@ -188,14 +187,13 @@ def find(
     at: int | None = None,
 ) -> list[JobRow]:
     """Jobs, newest first, submitted before the (submitted_at, id) cursor."""
+    if which.phases is not None and not which.phases:
+        return []
     conditions = ["true"]
     arguments: dict[str, Any] = {"limit": limit}
-    for column, value in (("project", which.projects), ("phase", which.phases)):
-        if value is not None:
-            conditions.append(f"{column} = ANY(%({column})s)")
-            arguments[column] = list(value)
-    if which.phases is not None and ENDED.isdisjoint(which.phases):
-        conditions.append("ended_at IS NULL")  # has an index: few are alive of all there ever were
+    if which.projects is not None:
+        conditions.append("project = ANY(%(project)s)")
+        arguments["project"] = list(which.projects)
     for column, text in (("user", which.user), ("name", which.name)):
         if text is not None:
             conditions.append(f'"{column}" = %({column})s')
@@ -203,29 +201,45 @@ def find(
     if before is not None:
         conditions.append("(submitted_at, id) < (%(at)s, %(id)s)")
         arguments.update(at=before[0], id=before[1])
-    query = _page(" AND ".join(conditions), at, constant=which.phases is None)
-    records = connection.execute(query.encode(), arguments).fetchall()
-    return [VIEW.read(record) for record in records]
+    where = " AND ".join(conditions)
+    query = _page(where, at) if which.phases is None else _page_of(which.phases, where, at)
+    return VIEW.select(connection, query, arguments)
 
 
-def _page(where: str, at: int | None, *, constant: bool) -> str:
-    """The query of a page; whether its conditions are on what never changes of a job."""
-    order = "ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
+_ORDER = "ORDER BY submitted_at DESC, id DESC LIMIT %(limit)s"
+
+
+def _page(where: str, at: int | None) -> str:
+    """The query of a page, by conditions on what never changes of a job."""
     if at is None:
-        return f"SELECT * FROM view_jobs WHERE {where} {order}"
-    # What was there at a position was submitted by its time: all later ones need no look.
-    where += f" AND submitted_at <= (SELECT time_at({at:d}))"
-    if constant:
-        return (
-            f"SELECT v.*, now.spec FROM (SELECT * FROM view_jobs WHERE {where}) now"
-            # OFFSET 0: one look at a time, for as many as the page has
-            f" CROSS JOIN LATERAL (SELECT * FROM {VIEW.at_key(at)} k WHERE k.id = now.id OFFSET 0)"
-            " v"
-            " ORDER BY now.submitted_at DESC, now.id DESC LIMIT %(limit)s"
-        )
-    # Each part is cut to the page first: the rows that are so still are most jobs there ever were.
-    parts = (f"(SELECT * FROM {part} p WHERE {where} {order})" for part in VIEW.parts(at))
-    return f"SELECT v.*{_SPEC} FROM ({' UNION ALL '.join(parts)}) v {order}"
+        return f"SELECT * FROM view_jobs WHERE {where} {_ORDER}"
+    return (
+        f"SELECT v.*, now.spec FROM (SELECT * FROM view_jobs WHERE {_by(where, at)}) now"
+        # OFFSET 0: one look at a time, for as many as the page has
+        f" CROSS JOIN LATERAL (SELECT * FROM {VIEW.at_key(at)} k WHERE k.id = now.id OFFSET 0) v"
+        " ORDER BY now.submitted_at DESC, now.id DESC LIMIT %(limit)s"
+    )
+
+
+def _page_of(phases: Sequence[str], where: str, at: int | None) -> str:
+    """The query of a page of jobs in these phases.
+
+    Each phase is cut to the page first, by an index that begins with it; of the past both those
+    that are so still, which are most jobs there ever were, and those that were.
+    """
+    among = [f"phase = '{Phase(phase)}'" for phase in dict.fromkeys(phases)]
+    if at is None:
+        parts = [VIEW.at(None, phase) for phase in among]
+    else:
+        parts = [part for phase in among for part in VIEW.parts(at, phase)]
+    cut = (f"(SELECT * FROM {part} p WHERE {_by(where, at)} {_ORDER})" for part in parts)
+    spec = "" if at is None else _SPEC
+    return f"SELECT v.*{spec} FROM ({' UNION ALL '.join(cut)}) v {_ORDER}"
+
+
+def _by(where: str, at: int | None) -> str:
+    """What was there at a position was submitted by its time: all later ones need no look."""
+    return where if at is None else f"{where} AND submitted_at <= (SELECT time_at({at:d}))"
 
 
 _BLOCKED = f"phase = '{Phase.BLOCKED}'"

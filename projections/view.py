@@ -152,22 +152,31 @@ class View(Generic[R]):
         """A row from a database record."""
         return msgspec.convert(record, self.row)
 
+    def select(self, connection: Reader, query: str, arguments: Any) -> list[R]:
+        """The rows that a query gives, in its order; many are read several times faster so.
+
+        Postgres makes each a JSON object, and one call makes that a row: no value passes Python.
+        """
+        wrapped = f"SELECT {_JSON} FROM ({query}) t".encode()
+        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            found = cursor.execute(wrapped, arguments).fetchall()
+        decode = self._decoder.decode
+        return [decode(row) for (row,) in found]
+
     def load(self, connection: Reader, keys: Sequence[Key]) -> dict[Key, R]:
         """The rows of these keys, as far as they exist."""
-        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
-            found = cursor.execute(self._load, _columns(keys)).fetchall()
-        decode, key_of = self._decoder.decode, attrgetter(*self.key)
-        rows = [decode(row) for (row,) in found]
+        key_of = attrgetter(*self.key)
+        rows = self.select(connection, self._load, _columns(keys))
         one = len(self.key) == 1
         return {(key_of(row),) if one else key_of(row): row for row in rows}
 
     @cached_property
-    def _load(self) -> bytes:
+    def _load(self) -> str:
         key = ", ".join(f'"{name}"' for name in self.key)
         return (
-            f"SELECT convert_to(to_json(t)::text, 'UTF8') FROM {self.table()} t"
-            f" JOIN unnest({self._arrays}) AS k ({key}) USING ({key})"
-        ).encode()
+            f"SELECT r.* FROM {self.table()} r JOIN unnest({self._arrays}) AS k ({key})"
+            f" USING ({key})"
+        )
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[R]:
@@ -207,6 +216,9 @@ class View(Generic[R]):
     @property
     def _arrays(self) -> str:
         return ", ".join(f"%s::{type_of(self.columns[name])}[]" for name in self.key)
+
+
+_JSON = "convert_to(to_json(t)::text, 'UTF8')"
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str | int]]:

@@ -10,6 +10,8 @@ from domain.job import events as e
 class Phase(StrEnum):
     """Where a job stands."""
 
+    __hash__ = str.__hash__  # that of an enumeration is Python, and folding asks all the time
+
     SUBMITTED = "submitted"
     QUEUED = "queued"
     HELD = "held"

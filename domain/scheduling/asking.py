@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from domain.job.job import Job
+from domain.scheduling.board import Board
 from domain.scheduling.demand import Demand
 from domain.scheduling.horizon import Horizon
 from domain.scheduling.one_seat import OneSeat
@@ -13,6 +14,7 @@ from domain.scheduling.preempt import Candidates, find_victims, may_preempt
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Found, Room, count_seats
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.yields import Yields
 from domain.values.ids import JobId
 
 
@@ -28,6 +30,7 @@ class Asking:
         self._made = Counter[str]()
         """How many the jobs of each project made leave."""
         self._searches: dict[tuple[Demand, int], OneSeat] = {}
+        self._yields: Yields | None = None
         self._given: list[tuple[Found, Demand]] = []
         self._below: dict[int, tuple[Room, int]] = {}
         """By priority: what is there without all that may be asked, beside so many of `_given`."""
@@ -39,7 +42,12 @@ class Asking:
         """
         if not self._may(job, 1) or not self._can_be_helped(job, demand):
             return None
-        if demand.replicas == 1 and demand.simple:
+        board = None if self._candidates.differ else room.board(demand)
+        if demand.replicas == 1 and demand.simple and place(demand, room) is not None:
+            found: list[Job] | None = []  # those asked for others leave more than these take
+        elif board is not None:
+            found = self._by_rows(job, demand, end, room, board)
+        elif demand.replicas == 1 and demand.simple:
             found = self._for_one_seat(job, demand, end, room)
         else:
             able = self._able(job, end)
@@ -54,6 +62,8 @@ class Asking:
             self._asked_below = max(self._asked_below, victim.priority + 1)
         for search in self._searches.values():
             search.left(victims)
+        if self._yields is not None:
+            self._yields.asked(victims)
 
     def took(self, found: Found, demand: Demand) -> None:
         """Seats were given away in this cycle, or kept for a job."""
@@ -67,6 +77,8 @@ class Asking:
         """False if the demand would not fit if all had left that may be asked: soon found out."""
         if not demand.simple or self._candidates.differ or self._asked_below > job.priority:
             return True
+        if job.priority <= 0:
+            return True  # nobody is below it: that is found out sooner yet
         if job.priority < self._snapshot.policy.scheduler.preemption.priority_threshold:
             return False
         return count_seats(demand, self._room_below(job.priority)) >= demand.least
@@ -80,11 +92,23 @@ class Asking:
         self._below[priority] = (room, len(self._given))
         return room
 
+    def _by_rows(
+        self, job: Job, demand: Demand, end: int | None, room: Room, board: Board
+    ) -> list[Job] | None:
+        many, counted = self._candidates.many(job), self._horizon.counted_until(end)
+        if not many:
+            return None
+        if self._yields is None or self._yields.ground is not board.ground:
+            everyone = self._candidates.everyone
+            self._yields = Yields(self._snapshot, self._now, everyone, board)
+            self._yields.asked([each for each in everyone if each.id in self._asked])
+        if demand.replicas == 1:
+            return self._yields.one_seat(demand, room, board, many, counted)
+        return self._yields.gang(demand, room, board, many, counted)
+
     def _for_one_seat(
         self, job: Job, demand: Demand, end: int | None, room: Room
     ) -> list[Job] | None:
-        if place(demand, room) is not None:
-            return []  # those that were asked for others leave more than these take
         key = (demand, job.priority)
         search = self._searches.get(key)
         if search is None or search.room is not room or self._candidates.differ:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 
 from domain.allocation.seat import Seat
 from domain.job.where import Scope
 from domain.node.events import Registered
 from domain.scheduling.demand import Demand
+from domain.scheduling.fleet import layout
+from domain.scheduling.fleet.cells import Cells
 from domain.scheduling.fleet.demand import ANY_MODEL, MOST_GPUS, WHOLE, FleetNode
 from domain.scheduling.fleet.demand import Demand as Wanted
 from domain.scheduling.fleet.fleet import Chosen, Fleet
@@ -19,6 +22,7 @@ from domain.scheduling.reason import Constraint
 from domain.scheduling.score import POLICIES, Scoring, typical_wanted
 from domain.scheduling.space import Space
 from domain.values.ids import NodeId
+from domain.values.resources import NOTHING
 
 _LACKS = (
     None,
@@ -40,7 +44,9 @@ class Board:
         nodes = [FleetNode(name, 0, 0, (0,) * _devices(offers[name])) for name in offers]
         self._fleet = Fleet(nodes, compiled=compiled)
         self.ground = Ground(self._fleet.ids, dict(offers), self._fleet.cells)
-        self._wanted: dict[tuple[Demand, str], int] = {}
+        self._wanted: dict[tuple[Demand, tuple[str, ...]], int] = {}
+        self._special = set[int]()
+        """Nodes that somebody has for himself, or that hold more than they offer."""
         self._scoring = Scoring()
         for number, offer in enumerate(self.ground.offers):
             if number not in self.ground.odd:
@@ -50,12 +56,25 @@ class Board:
         """A board like this one that changes by itself."""
         other = object.__new__(Board)
         other.__dict__.update(self.__dict__)
-        other._fleet = self._fleet.copy()
+        other._fleet, other._special = self._fleet.copy(), set(self._special)
         return other
+
+    @property
+    def cells(self) -> Cells:
+        """Where its integers are kept."""
+        return self._fleet.cells
+
+    @property
+    def leaving(self) -> ModuleType:
+        """The loops of `fleet.leaving`, compiled for large fleets."""
+        return self._fleet.leaving
 
     def put(self, node: NodeId, space: Space | None) -> None:
         """What the node has left is now this; None takes no work."""
         number = self.ground.index[node]
+        self._special.discard(number)
+        if space is not None and (space.owned or space.short != NOTHING):
+            self._special.add(number)
         if space is None or space.owned or number in self.ground.odd:
             left = [0] * (5 + _devices(self.ground.offers[number]))
         else:
@@ -66,9 +85,12 @@ class Board:
 
     def offer(self, offer: Registered) -> None:
         """The node offers something else that is `Ground.alike`."""
-        for key, allowed in self.ground.changed(offer):
+        tables, apart = self.ground.changed(offer)
+        for key, allowed in tables:
             if self._fleet.allows(key):  # else no seat of it was asked for yet
                 self._fleet.allow_node(key, self.ground.index[offer.node], allowed)
+        for asked in [asked for asked in self._wanted if asked[0] in apart]:
+            del self._wanted[asked]
 
     def set_scoring(self, scoring: Scoring) -> None:
         """How nodes are scored from now on."""
@@ -89,7 +111,7 @@ class Board:
     ) -> tuple[tuple[Seat, ...], str] | None:
         """Seats for the gang and their GPU model, or None."""
         for model in models:
-            number = self._number(demand, model)
+            number = self._number(demand, _only(model))
             if demand.replicas == 1:
                 chosen = self._fleet.choose(number)
                 found = [] if chosen is None else [chosen]
@@ -102,14 +124,37 @@ class Board:
     def count(self, demand: Demand, models: Iterable[str]) -> int:
         """How many seats of the gang fit, at most all of them: the most over GPU models."""
         most = demand.replicas
-        totals = (self._fleet.counts(self._number(demand, model), most)[1] for model in models)
+        totals = (
+            self._fleet.counts(self._number(demand, _only(model)), most)[1] for model in models
+        )
         return min(most, max(totals, default=0))
 
     def usable(self, demand: Demand, model: str) -> dict[NodeId, int]:
         """The seats, at most all, on each node that takes some."""
-        counts, _ = self._fleet.counts(self._number(demand, model), demand.replicas)
+        counts, _ = self._fleet.counts(self._number(demand, _only(model)), demand.replicas)
         ids = self.ground.ids
         return {ids[i]: int(counts[i]) for i in self._fleet.cells.where(counts)}
+
+    def rows_for(self, demand: Demand, spaces: Mapping[NodeId, Space]) -> tuple[Ints, Ints, Ints]:
+        """For `fleet.leaving`: the nodes, which of them the demand may use, and one seat of it.
+
+        What a node holds beyond its offer is below nothing.
+        """
+        allowed, row = self._fleet.asked(self._number(demand, demand.gpu_types))
+        nodes = self._fleet.nodes
+        if self._special:
+            nodes = nodes.copy()
+        for number in self._special - self.ground.odd:
+            space, at = spaces[self.ground.ids[number]], number * layout.STRIDE
+            free, short = space.free, space.short
+            nodes[at + layout.CPU] = free.cpu_milli - short.cpu_milli
+            nodes[at + layout.MEMORY] = free.memory_bytes - short.memory_bytes
+            nodes[at + layout.STORAGE] = free.storage_bytes - short.storage_bytes
+            nodes[at + layout.NETWORK] = free.network_mbps - short.network_mbps
+            nodes[at + layout.TAKES], nodes[at + layout.OWNED] = 1, space.owned
+            for device, offered in enumerate(self.ground.offers[number].devices):
+                nodes[at + layout.GPU + device] = space.left.get(offered.id, 0)
+        return nodes, allowed, row
 
     def exclusions(
         self, demand: Demand, states: Mapping[NodeId, NodeState]
@@ -119,7 +164,7 @@ class Board:
         found = Counter[Constraint | None](
             {constraint: verdicts.count(n) for n, constraint in enumerate(CONSTRAINTS) if n}
         )
-        counts, away = self._fleet.shortages(self._number(demand, ""))
+        counts, away = self._fleet.shortages(self._number(demand, ()))
         for constraint, count in zip(_LACKS, counts, strict=True):
             found[constraint] += count
         for number in away:
@@ -176,14 +221,14 @@ class Board:
                 space.take(devices, want, demand.where.exclusive)
         return tuple(seats)
 
-    def _number(self, demand: Demand, model: str) -> int:
-        """The fleet's number of a seat of this demand on GPUs of this model."""
-        number = self._wanted.get((demand, model))
+    def _number(self, demand: Demand, models: tuple[str, ...]) -> int:
+        """The fleet's number of a seat of this demand on GPUs of these models; none: of any."""
+        number = self._wanted.get((demand, models))
         if number is None:
             table = self.ground.table(demand)
             if not self._fleet.allows(table.key):
                 self._fleet.allow(table.key, [not verdict for verdict in table.verdicts])
-            mask = self._mask((model,) if model else ())
+            mask = self._mask(models)
             want = demand.per_seat
             seat = Wanted(
                 want.cpu_milli,
@@ -195,7 +240,7 @@ class Board:
                 want.storage_bytes,
                 want.network_mbps,
             )
-            number = self._wanted[demand, model] = self._fleet.intern(seat)
+            number = self._wanted[demand, models] = self._fleet.intern(seat)
         return number
 
     def _mask(self, models: tuple[str, ...]) -> int:
@@ -204,6 +249,10 @@ class Board:
             return ANY_MODEL
         known = self.ground.models
         return sum(1 << known[model] for model in models if model in known)
+
+
+def _only(model: str) -> tuple[str, ...]:
+    return (model,) if model else ()
 
 
 def _devices(offer: Registered) -> int:

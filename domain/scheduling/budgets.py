@@ -99,6 +99,10 @@ class Budgets:
                 self._users[project].append(user)
         self._models: set[str] | None = None
 
+    def limits(self, project: ProjectId) -> bool:
+        """Whether the project has any."""
+        return project in self._snapshot.budgets
+
     def short(self, job: Job, seats: int) -> Short | None:
         """The budget that has too little for so many seats of the job, if one has."""
         if job.spec.project not in self._snapshot.budgets:

@@ -8,6 +8,7 @@ numbers throughout, so that every machine gets the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isqrt
 
 from domain.values.time import SECOND
@@ -47,6 +48,7 @@ def half_life_us(window_seconds: int, decay_milli: int) -> int:
     return (window_seconds * SECOND << 32) // max(1, log)
 
 
+@lru_cache(4)  # all events of a transaction have one time
 def weight(at: int, origin: int, half_life: int) -> int:
     """2^((at - origin)/half_life) in fixed point, `_BITS` bits after the point."""
     steps = ((at - origin) << _STEPS) // half_life

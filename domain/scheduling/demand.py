@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from operator import attrgetter
 
 from domain.job.spec import JobSpec
 from domain.job.where import ANYWHERE, Where
@@ -29,12 +29,11 @@ class Demand:
     mig: str = ""
 
     def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
         """Kept: a cycle asks for it all the time."""
-        return hash(tuple(getattr(self, field) for field in self.__match_args__))
+        known: int | None = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = hash(_ALL(self))
+        return known
 
     @property
     def simple(self) -> bool:
@@ -46,6 +45,9 @@ class Demand:
             and not where.exclusive
             and not where.together_required
         )
+
+
+_ALL = attrgetter(*Demand.__match_args__)
 
 
 def demand_of(spec: JobSpec) -> Demand:

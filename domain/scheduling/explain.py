@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set as AbstractSet
 
 from domain.scheduling import instances
 from domain.scheduling.demand import Demand
@@ -68,8 +69,9 @@ def _counted(
 ) -> Counter[Constraint | None]:
     """Nodes by the first constraint that keeps one seat off them, None where it fits."""
     states = snapshot.nodes
+    near: AbstractSet[NodeId]
     if board := room.board(demand):
-        counts, near = board.exclusions(demand, states), set(states)
+        counts, near = board.exclusions(demand, states), states.keys()
     else:
         near = {space.node.id for space in eligible(demand, room)}
         counts = Counter(_exclusion(demand, state, room, near) for state in states.values())
@@ -81,7 +83,7 @@ def _counted(
 
 
 def _exclusion(
-    demand: Demand, state: NodeState, room: Room, near: set[NodeId]
+    demand: Demand, state: NodeState, room: Room, near: AbstractSet[NodeId]
 ) -> Constraint | None:
     """The first constraint that keeps one seat off the node, None if it fits."""
     if not state.node.alive:

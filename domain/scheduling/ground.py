@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from domain.node.events import Registered
 from domain.scheduling.demand import Demand
@@ -31,10 +31,11 @@ class Groups:
 
 @dataclass
 class Table:
-    """Verdicts on every node by index for one demand, and the key that fleets know them by."""
+    """Verdicts on every node by index, the demands they are of, and the key fleets know them by."""
 
     key: str
     verdicts: bytearray
+    demands: list[Demand] = field(default_factory=list)
 
 
 class Ground:
@@ -44,12 +45,18 @@ class Ground:
         self.ids = [NodeId(name) for name in ids]
         self.index = {name: number for number, name in enumerate(self.ids)}
         self.offers = [offers[name] for name in self.ids]
-        self._kinds = [_kind(offer) for offer in self.offers]
+        self._kinds: dict[Kind, int] = {}
+        self._examples: list[Registered] = []
+        """An offer of each kind."""
+        self._kind_of = [self._kind_number(offer) for offer in self.offers]
         models = sorted({device.model for offer in self.offers for device in offer.devices})
         self.models = {model: number for number, model in enumerate(models[:MOST_MODELS])}
         self.odd = {number for number, offer in enumerate(self.offers) if self._is_odd(offer)}
         self._cells = cells
-        self._tables: dict[Demand, Table] = {}
+        self._tables: list[Table] = []
+        self._made = 0
+        self._alike: dict[bytes, Table] = {}
+        """Tables by the verdicts on each kind of node, since an offer last changed."""
         self._known: dict[Demand, Table] = {}
         """The tables by each demand that asked, however many seats it wants."""
         self.racks = self._groups(offer.location.rack for offer in self.offers)
@@ -75,42 +82,65 @@ class Ground:
         ]
 
     def table(self, demand: Demand) -> Table:
-        """Which nodes the demand may never use, whatever runs there."""
+        """Which nodes the demand may never use, whatever runs there; one for all of like mind."""
         found = self._known.get(demand)
         if found is None:
             asked = replace(demand, replicas=1, least=1)
-            found = self._tables.get(asked)
+            found = self._known.get(asked)
             if found is None:
-                found = Table(str(len(self._tables) + 1), bytearray(self._verdicts(asked)))
-                self._tables[asked] = found
+                found = self._known[asked] = self._table(asked)
+                found.demands.append(asked)
             self._known[demand] = found
         return found
+
+    def _table(self, asked: Demand) -> Table:
+        """Nodes of one kind are judged once, unless an expression may name the node."""
+        if asked.where.constraint:
+            return self._new(_number(asked, offer) for offer in self.offers)
+        by_kind = bytes(_number(asked, offer) for offer in self._examples)
+        if by_kind not in self._alike:
+            self._alike[by_kind] = self._new(by_kind[kind] for kind in self._kind_of)
+        return self._alike[by_kind]
+
+    def _new(self, verdicts: Iterable[int]) -> Table:
+        self._made += 1
+        self._tables.append(Table(str(self._made), bytearray(verdicts)))
+        return self._tables[-1]
 
     def may_use(self, demand: Demand, node: NodeId) -> bool:
         """Whether the demand may use the node when it is free."""
         return not self.table(demand).verdicts[self.index[node]]
 
-    def _verdicts(self, demand: Demand) -> Iterator[int]:
-        """Nodes of one kind are judged once, unless an expression may name the node."""
-        if demand.where.constraint:
-            yield from (_number(demand, offer) for offer in self.offers)
-            return
-        known: dict[Kind, int] = {}
-        for kind, offer in zip(self._kinds, self.offers, strict=True):
-            verdict = known.get(kind)
-            if verdict is None:
-                verdict = known[kind] = _number(demand, offer)
-            yield verdict
+    def changed(self, offer: Registered) -> tuple[list[tuple[str, bool]], set[Demand]]:
+        """The node offers something else: by table, its key and whether it may be used now.
 
-    def changed(self, offer: Registered) -> list[tuple[str, bool]]:
-        """The node offers something else: by table, its key and whether it may be used now."""
+        And the demands that no longer share a table: they get another when they are asked for.
+        """
         number = self.index[offer.node]
-        self.offers[number], self._kinds[number] = offer, _kind(offer)
-        found = []
-        for demand, table in self._tables.items():
-            table.verdicts[number] = _number(demand, offer)
-            found.append((table.key, not table.verdicts[number]))
-        return found
+        self.offers[number], self._kind_of[number] = offer, self._kind_number(offer)
+        self._alike.clear()
+        found, apart = [], set[Demand]()
+        for table in self._tables:
+            verdict = _number(table.demands[0], offer)
+            table.verdicts[number] = verdict
+            found.append((table.key, not verdict))
+            others = {each for each in table.demands if _number(each, offer) != verdict}
+            if others:
+                table.demands = [each for each in table.demands if each not in others]
+                apart |= others
+        gone = set[Demand]()
+        if apart:
+            gone = {d for d in self._known if replace(d, replicas=1, least=1) in apart}
+        for demand in gone:
+            del self._known[demand]
+        return found, gone
+
+    def _kind_number(self, offer: Registered) -> int:
+        kind = _kind(offer)
+        if kind not in self._kinds:
+            self._kinds[kind] = len(self._examples)
+            self._examples.append(offer)
+        return self._kinds[kind]
 
     def _is_odd(self, offer: Registered) -> bool:
         """Whether the node's GPUs do not go into a row: several models, or too many."""

@@ -107,11 +107,16 @@ class Horizon:
 
     def not_counted_on(self, jobs: list[Job], end: int | None) -> list[Job]:
         """Those of the jobs with whose leaving no start is planned that is held before `end`."""
-        starts = [start for start, _ in self._rooms if end is None or start < end]
-        if not starts:
+        counted = self.counted_until(end)
+        if counted is None:
             return jobs
         leave = ((job, expected_end(job, self._now)) for job in jobs)
-        return [job for job, leaves in leave if leaves is None or leaves > starts[-1]]
+        return [job for job, leaves in leave if leaves is None or leaves > counted]
+
+    def counted_until(self, end: int | None) -> int | None:
+        """With who leaves by this time a start is planned that is held before `end`; None: none."""
+        starts = [start for start, _ in self._rooms if end is None or start < end]
+        return starts[-1] if starts else None
 
     def take(self, found: Found, demand: Demand, end: int | None) -> None:
         """Seats were given away until `end`: holds that start before have less beside them."""
@@ -189,7 +194,8 @@ class Horizon:
     def _until_it_fits(self, demand: Demand, base: Room) -> list[_Step] | None:
         """The first steps after which the demand fits; None if all are not enough."""
         if base.board(demand) is not None:
-            return _Sweep(demand, self._after(base, []), base, self.holds).first(self._steps())
+            beside = self._after(base, []) if self.holds else base
+            return _Sweep(demand, beside, base, self.holds).first(self._steps())
         steps = list(self._steps())
         number = self._first(
             len(steps), lambda n: place(demand, self._after(base, steps[:n])) is not None
@@ -230,8 +236,7 @@ class _Sweep:
         self._models = models_for(demand, beside)
         self._counts = {model: board.usable(demand, model) for model in self._models}
         self._totals = {model: sum(self._counts[model].values()) for model in self._models}
-        self._room = base.fork()
-        self._holds = list(holds)
+        self._base, self._holds = base, list(holds)
 
     def first(self, steps: Iterable[_Step]) -> list[_Step] | None:
         """The first of these after which there are seats enough."""
@@ -250,6 +255,11 @@ class _Sweep:
             if self._enough():
                 return taken
         return None
+
+    @cached_property
+    def _room(self) -> Room:
+        """What is free once those have left that were taken so far."""
+        return self._base.fork()
 
     def _enough(self) -> bool:
         return any(total >= self._demand.least for total in self._totals.values())

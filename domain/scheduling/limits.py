@@ -103,7 +103,7 @@ class Ledger:
     def affordable(self, job: Job) -> int:
         """The most seats its limits and budgets allow, 0 if fewer than it needs."""
         most, least = job.spec.replicas, _least(job)
-        if self._allows(job, most):
+        if self._is_free(job.spec.project) or self._allows(job, most):
             return most
         if least == most or not self._allows(job, least):
             return 0
@@ -112,6 +112,11 @@ class Ledger:
             middle = (low + high) // 2
             low, high = (middle, high) if self._allows(job, middle) else (low, middle)
         return low
+
+    def _is_free(self, project: ProjectId) -> bool:
+        """Whether nothing limits the project, so that nothing need be counted for it."""
+        limited = project in self._quotas or project in self._leaves
+        return not (limited or self._budgets.limits(project))
 
     def _allows(self, job: Job, seats: int) -> bool:
         return not self.blocker(job, seats) and self._budgets.short(job, seats) is None
@@ -130,6 +135,8 @@ class Ledger:
     def charge(self, job: Job, seats: int, gpu_model: str) -> Terms | None:
         """The job holds so many seats more; on which terms, where a budget is charged."""
         project, held = job.spec.project, job.spec.resources * seats
+        if self._is_free(project):
+            return None
         key = (project, job.submitted_by)
         self._users[key] = self._users.get(key, NOTHING) + held
         self._projects[project] = self._projects.get(project, NOTHING) + held

@@ -79,7 +79,9 @@ class Lines:
             self._tell(self.by_key[key], job.id, known[2], kind)
         else:
             self.remove(job.id)
-            line = self.by_key.setdefault(key, Line(key))
+            line = self.by_key.get(key)
+            if line is None:
+                line = self.by_key[key] = Line(key)
             place = (job.queued_since, job.id)
             if line.places and place < line.places[-1]:
                 insort(line.places, place)

@@ -18,7 +18,8 @@ from domain.values.resources import NOTHING, Resources
 class NodeState:
     """A node, what its allocations hold together, and thousandths left of each offered device.
 
-    A later, smaller offer may be less than what is held; `short` is how much less.
+    A later, smaller offer may be less than what is held; `short` is how much less. `cut` says that
+    something was held of a GPU of which nothing was left: giving it back would be too much.
     """
 
     node: Node
@@ -29,6 +30,7 @@ class NodeState:
     owned: int = 0
     mig: dict[DeviceId, int] = field(default_factory=dict)
     """What is taken of each GPU in MIG mode (bits of `Slot.mask`)."""
+    cut: bool = field(default=False, compare=False)
 
     @property
     def takes_work(self) -> bool:
@@ -36,7 +38,7 @@ class NodeState:
 
     def recount(self, allocations: Iterable[Allocation]) -> None:
         """What is held and left, from the offer and the node's allocations."""
-        self.taken, self.seats, self.owned = NOTHING, 0, 0
+        self.taken, self.seats, self.owned, self.cut = NOTHING, 0, 0, False
         self.left, self.mig = untouched(self.node.offer)
         cpu = memory = gpu = storage = network = 0  # a sum of Resources at each step is slow
         for allocation in allocations:
@@ -52,6 +54,22 @@ class NodeState:
         """The allocation's seats here are taken."""
         self.taken += allocation.per_seat * self._seat(allocation)
 
+    def release(self, allocation: Allocation) -> bool:
+        """The allocation's seats here are free again; False where only a recount can tell."""
+        if self.cut or self.mig:
+            return False
+        each, count = allocation.per_seat.milli_each, 0
+        for seat in allocation.seats:
+            if seat.node == self.node.id:
+                count += 1
+                for device in seat.devices:
+                    if device in self.left:
+                        self.left[device] += each
+        self.taken -= allocation.per_seat * count
+        self.seats -= count
+        self.owned -= count * allocation.exclusive
+        return True
+
     def _seat(self, allocation: Allocation) -> int:
         """Take the devices of its seats here; how many seats."""
         each, count = allocation.per_seat.milli_each, 0
@@ -61,7 +79,9 @@ class NodeState:
             count += 1
             for device in seat.devices:
                 if device in self.left:
-                    self.left[device] = max(0, self.left[device] - each)
+                    left = self.left[device] - each
+                    self.cut = self.cut or left < 0
+                    self.left[device] = max(0, left)
             if seat.devices:
                 occupy(self.mig, seat.devices)
         self.seats += count

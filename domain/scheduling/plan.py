@@ -18,7 +18,6 @@ from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.place import place
-from domain.scheduling.preempt import room_without
 from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
@@ -114,7 +113,7 @@ class _Cycle:
         # once those that were asked to leave have left. One room until they differ.
         self.free = snapshot.rooms.free(snapshot).fork()
         self.room = self.free
-        self.later = room_without(snapshot, self.free, leaving) if leaving else self.room
+        self.later = snapshot.rooms.later(snapshot).fork() if leaving else self.room
         self.leaving = bool(leaving)
         self.horizon = Horizon(snapshot, now)
         self.ledger = Ledger(snapshot, now)
@@ -203,7 +202,9 @@ class _Cycle:
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
         """Keep the seats a preemptor was promised from everybody else, while it can have them."""
         end = _end(job, self.left_by)
-        demand = replace(demand_of(job.spec), replicas=len(seats))
+        demand = demand_of(job.spec)
+        if len(seats) != demand.replicas:
+            demand = replace(demand, replicas=len(seats))
         closed = self._kept(job, end)
         if (
             self.ledger.affordable(job) >= len(seats)
@@ -217,9 +218,8 @@ class _Cycle:
 
     def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
         """Give the job the seats it was promised, once those who held them have left."""
-        held = job.spec.resources * len(found.seats)
         terms = self.ledger.charge(job, len(found.seats), found.gpu_model)
-        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
+        self._count(job, found)
         if not self.free.holds(found.seats, demand):
             return _Outcome.PROMISED
         self.free.take(found.seats, demand)
@@ -303,11 +303,16 @@ class _Cycle:
                 self.plan.starts[job.id] = hold.start
 
     def _charge(self, job: Job, found: Found, demand: Demand, end: int | None) -> Terms | None:
-        held = job.spec.resources * len(found.seats)
-        self.ranks.charge(job.spec.project, self.snapshot.inheritance.of(job).user, held)
+        self._count(job, found)
         self.horizon.take(found, demand, end)
         self.opened.changed(seat.node for seat in found.seats)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
+
+    def _count(self, job: Job, found: Found) -> None:
+        """What the job gets counts for the ranks of those behind it."""
+        if self.ranks.moves:
+            user, held = self.snapshot.inheritance.of(job).user, job.spec.resources
+            self.ranks.charge(job.spec.project, user, held * len(found.seats))
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
         """Tell the line's jobs from this one on why they wait, if they do not know."""

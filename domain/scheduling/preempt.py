@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
 
 from domain.allocation.allocation import Allocation
 from domain.job.job import Job
@@ -19,6 +22,7 @@ from domain.values.ids import JobId, NodeId
 from domain.values.time import HOUR, SECOND
 
 _MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
+_NEVER = Asked()
 
 
 class Candidates:
@@ -27,35 +31,49 @@ class Candidates:
     def __init__(self, snapshot: Snapshot, now: int, ranks: Ranks) -> None:
         self._snapshot, self._now, self._ranks = snapshot, now, ranks
         self._rules = snapshot.policy.scheduler.preemption
-        self._known: dict[int, list[Job]] = {}
         self.differ = self._rules.over_share
-        """Whether they are others for each job."""
+        """Whether they are others for each job; else each may ask the first so many."""
 
     def of(self, job: Job, spared: set[JobId]) -> list[Job]:
         """Those that may make room for `job`, without those that are spared."""
         if job.priority < self._rules.priority_threshold:
             return []
         if self.differ:
-            found = self._look(job)
+            found = self._in_order(each for each in self._able if self._gives_way(each, job))
         else:
-            if job.priority not in self._known:
-                self._known[job.priority] = self._look(job)
-            found = self._known[job.priority]
+            many = self.many(job)
+            found = self.everyone[:many] if many else []
         return [victim for victim in found if victim.id not in spared]
 
-    def _look(self, job: Job) -> list[Job]:
-        jobs, now = self._snapshot.jobs, self._now
-        found = [
+    def many(self, job: Job) -> int:
+        """How many of everyone, from the first, may make room for the job where none differ."""
+        if job.priority <= 0 or job.priority < self._rules.priority_threshold:
+            return 0
+        return bisect_left(self.everyone, job.priority, key=lambda victim: victim.priority)
+
+    @cached_property
+    def everyone(self) -> list[Job]:
+        """All that may be asked by some job of higher priority, in the order to ask them."""
+        return self._in_order(self._able)
+
+    @cached_property
+    def _able(self) -> list[Job]:
+        snapshot, jobs, asked = self._snapshot, self._snapshot.jobs, self._snapshot.asked
+        rules, now = self._rules, self._now
+        by_job = rules.max_preemptions == 0 or rules.max_per_hour == 0 or rules.min_runtime_seconds
+        return [
             victim
-            for allocation in self._snapshot.allocations.values()
-            if (victim := jobs[allocation.job]).priority <= job.priority
-            and victim.phase in _MAY_BE_ASKED
+            for allocation in snapshot.allocations.values()
+            if (victim := jobs[allocation.job]).phase in _MAY_BE_ASKED
             and victim.allocation == allocation.id
             and victim.spec.preemptible
-            and self._gives_way(victim, job)
-            and _may_be_asked(self._snapshot, victim, now)
+            and (not (by_job or victim.id in asked) or _may_be_asked(snapshot, victim, now))
         ]
-        return sorted(found, key=lambda v: (v.priority, work_lost(self._snapshot, v, now), v.id))
+
+    def _in_order(self, found: Iterable[Job]) -> list[Job]:
+        snapshot, now = self._snapshot, self._now
+        ranked = [(v.priority, work_lost(snapshot, v, now), v.id, v) for v in found]
+        return [victim for *_, victim in sorted(ranked, key=_rank)]
 
     def _gives_way(self, victim: Job, job: Job) -> bool:
         if victim.priority < job.priority:
@@ -68,23 +86,33 @@ class Candidates:
         )
 
 
+_rank = itemgetter(0, 1, 2)
+
+
 def may_preempt(snapshot: Snapshot, job: Job, victims: int, now: int) -> bool:
     """Whether the project's jobs may make so many more others leave within this hour."""
     limit = snapshot.policy.scheduler.preemption.project_per_hour
+    if limit is None:
+        return True
     made = sum(at > now - HOUR for at in snapshot.made.get(job.spec.project, ()))
-    return limit is None or made + victims <= limit
+    return made + victims <= limit
 
 
 def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
     """Seat-microseconds since its last checkpoint, times the GPUs of a seat (at least one)."""
-    since = max(victim.started_at or now, snapshot.saved.get(victim.id, 0))
-    weight = max(1000, victim.spec.resources.gpu_milli) * max(1, len(victim.seats))
-    return max(0, now - since) * weight // 1000
+    since = victim.started_at or now
+    saved = snapshot.saved.get(victim.id)
+    if saved is not None and saved > since:
+        since = saved
+    weight = victim.spec.resources.gpu_milli
+    seats = len(victim.seats)
+    weight = (weight if weight > 1000 else 1000) * (seats if seats > 1 else 1)
+    return (now - since) * weight // 1000 if now > since else 0
 
 
 def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
     rules = snapshot.policy.scheduler.preemption
-    asked = snapshot.asked.get(victim.id, Asked())
+    asked = snapshot.asked.get(victim.id, _NEVER)
     lately = sum(at > now - HOUR for at in asked.lately)
     ran = 0 if victim.started_at is None else now - victim.started_at
     return (

@@ -54,9 +54,8 @@ class Ranks:
         return self._part(first, line, since), self._part(second, line, since), since, job
 
     def charge(self, project: str, user: str, held: Resources) -> None:
-        """The user holds so much more."""
-        if self.moves:
-            self._ahead(project, user, (held.gpu_milli, held.cpu_milli, held.memory_bytes))
+        """The user holds so much more. Only where ranks move."""
+        self._ahead(project, user, (held.gpu_milli, held.cpu_milli, held.memory_bytes))
 
     def _ahead(self, project: str, user: str, held: tuple[int, int, int]) -> None:
         g, c, m = (amount * LOOK_AHEAD for amount in held)

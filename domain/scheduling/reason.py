@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from domain.values.time import to_text
 
@@ -94,7 +95,7 @@ class WaitReason:
     starts_at: int | None = None
     frees_at: int | None = None
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """The cause and the constraints named."""
         return self.code, self.blocker, frozenset(x.constraint for x in self.excluded)

@@ -137,13 +137,15 @@ class Room:
     def holds(self, seats: Iterable[Seat], demand: Demand) -> bool:
         """Whether just these seats are free, all of them."""
         mine: dict[NodeId, Space] = {}
-        for seat in seats:
+        wanted = [*seats]
+        for seat in wanted:
             space = mine.get(seat.node) or self.spaces.get(seat.node)
             owned = demand.where.exclusive
             if space is None or not space.holds(seat.devices, demand.per_seat, owned):
                 return False
-            space = mine[seat.node] = mine.get(seat.node) or space.copy()
-            space.take(seat.devices, demand.per_seat, owned)
+            if len(wanted) > 1:
+                space = mine[seat.node] = mine.get(seat.node) or space.copy()
+                space.take(seat.devices, demand.per_seat, owned)
         return True
 
     def take(self, seats: Iterable[Seat], demand: Demand) -> None:

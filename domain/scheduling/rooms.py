@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from domain.allocation.allocation import Allocation
 from domain.policy.events import Overcommit
 from domain.scheduling.board import Board
 from domain.scheduling.instances import untouched
@@ -33,12 +34,16 @@ class Rooms:
         self._overcommit: tuple[Overcommit, ...] = ()
         self._free: Room | None = None
         self._empty: Room | None = None
+        self._later: Room | None = None
+        self._later_noted: set[NodeId] = set()
+        """Nodes that changed since it was last asked for what is free later."""
         self._below: dict[int, tuple[Room, set[NodeId]]] = {}
         """By priority, the one asked last at the end: with the nodes that changed since then."""
 
     def note(self, node: NodeId) -> None:
         """The node, or what it holds, changed."""
         self._noted.add(node)
+        self._later_noted.add(node)
         for _, noted in self._below.values():
             noted.add(node)
 
@@ -47,6 +52,18 @@ class Rooms:
         self._catch_up(snapshot)
         assert self._free is not None, "it was made"
         return self._free
+
+    def later(self, snapshot: Snapshot) -> Room:
+        """What is free once those have left who were asked to for another. Fork it to change it."""
+        free, factors = self.free(snapshot), factors_of(snapshot)
+        noted = [snapshot.nodes[node] for node in self._later_noted]
+        self._later_noted.clear()
+        space_of = _without_leaving(snapshot, free)
+        room = None if self._later is None else _kept(self._later, noted, space_of, factors)
+        self._later = _room(snapshot, space_of, factors) if room is None else room
+        self._later.set_scoring(free.scoring)
+        self._later.settle()
+        return self._later
 
     def empty(self, snapshot: Snapshot) -> Room:
         """What would be free if nothing ran and no node were cordoned. Fork it to change it."""
@@ -80,6 +97,7 @@ class Rooms:
         scoring = Scoring(settings.score, snapshot.arrivals.typical)
         if self._overcommit != settings.overcommit:
             self._overcommit, self._free, self._empty = settings.overcommit, None, None
+            self._later = None
             self._below.clear()
         factors = factors_of(snapshot)
         noted = [snapshot.nodes[node] for node in self._noted]
@@ -144,12 +162,28 @@ def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
         if not state.takes_work:
             return None
         space = state.space(factors)
-        for name in sorted(state.held):
-            held = snapshot.allocations[name]
-            job = snapshot.jobs.get(held.job)
-            gives_way = job is None or (job.spec.preemptible and job.priority < priority)
-            if gives_way or held.job in snapshot.leaving:
-                space.leave(held)
+        space.leave_all(held for name in state.held if goes(held := snapshot.allocations[name]))
+        return space
+
+    def goes(held: Allocation) -> bool:
+        job = snapshot.jobs.get(held.job)
+        if job is None or (job.spec.preemptible and job.priority < priority):
+            return True
+        return held.job in snapshot.leaving
+
+    return space_of
+
+
+def _without_leaving(snapshot: Snapshot, free: Room) -> SpaceOf:
+    """What a node has left without those that were asked to leave for another."""
+
+    def space_of(state: NodeState, _: dict[str, Overcommit]) -> Space | None:
+        space = free.spaces.get(state.node.id)
+        held = (snapshot.allocations[name] for name in state.held)
+        gone = [each for each in held if each.job in snapshot.leaving]
+        if space is not None and gone:
+            space = space.copy()
+            space.leave_all(gone)
         return space
 
     return space_of

@@ -121,6 +121,8 @@ class Snapshot:
 
     def model_of(self, seat: Seat) -> str:
         """The model of the seat's GPUs; empty where it has none."""
+        if not seat.devices:
+            return ""
         devices = self.nodes[seat.node].node.offer.devices
         held = {device.partition("/")[0] for device in seat.devices}  # a MIG instance names its GPU
         return next((d.model for d in devices if d.id in held), "")
@@ -178,7 +180,7 @@ class Snapshot:
             self.touched.add(job.allocation)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
-        waiters = {*self.dependents.waiters.get(job_id, ())}
+        waiters = self.dependents.waiters.get(job_id, _NOBODY).copy()
         self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
         self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
         if isinstance(event, Submitted):
@@ -204,7 +206,7 @@ class Snapshot:
         if job.phase is not Phase.QUEUED:
             self.lines.remove(job_id)
         waiters |= self.dependents.waiters.get(job_id, _NOBODY)
-        self._stand([*sorted(waiters), job_id])
+        self._stand([*sorted(waiters), job_id] if waiters else [job_id])
         if job.phase is Phase.QUEUED:
             self.lines.put(job, self.inheritance.of(job))
         return True
@@ -246,8 +248,12 @@ class Snapshot:
             self.versions.pop(recorded.stream, None)
             self.touched.discard(allocation_id)
             for seat_node in {seat.node for seat in allocation.seats}:
-                self.nodes[seat_node].held.discard(allocation_id)
-                self._recount(self.nodes[seat_node])
+                state = self.nodes[seat_node]
+                state.held.discard(allocation_id)
+                if state.release(allocation):
+                    self.rooms.note(seat_node)
+                else:
+                    self._recount(state)
             return True
         self.allocations[allocation_id] = allocation
         self.touched.add(allocation_id)

@@ -58,18 +58,15 @@ class Ring:
     whole: dict[int, Amount] = field(default_factory=dict)
     rest: dict[int, Amount] = field(default_factory=dict)
 
-    def put(self, piece: Piece, ended: int) -> None:
-        """A piece ended."""
-        end = ended if piece.until is None else min(ended, piece.until)
-        if end <= piece.since:
-            return
+    def put(self, piece: Piece, end: int, amount: Amount) -> None:
+        """A piece ended, which came to this amount in all."""
         first, last = piece.since // self.step, (end - 1) // self.step
         oldest = last - self.keep
         for sums in (self.whole, self.rest):
             for old in [step for step in sums if step < oldest]:
                 del sums[old]
         if first >= oldest:
-            self.whole[first] = add(self.whole.get(first, NONE), piece.between(piece.since, end))
+            self.whole[first] = add(self.whole.get(first, NONE), amount)
         for step in range(max(first + 1, oldest), last + 1):
             self.rest[step] = add(self.rest.get(step, NONE), piece.between(step * self.step, end))
 
@@ -121,5 +118,8 @@ class Spending:
         return rings
 
     def _end(self, piece: Piece, at: int) -> None:
-        for ring in self.rings_of(piece.project, piece.user):
-            ring.put(piece, at)
+        end = at if piece.until is None else min(at, piece.until)
+        if end > piece.since:
+            amount = piece.between(piece.since, end)
+            for ring in self.rings_of(piece.project, piece.user):
+                ring.put(piece, end, amount)

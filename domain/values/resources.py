@@ -61,12 +61,15 @@ class Resources:
 
     def less(self, other: Resources) -> Resources:
         """What is left after `other`, of each resource at least nothing."""
+        cpu, memory = self.cpu_milli - other.cpu_milli, self.memory_bytes - other.memory_bytes
+        gpu, storage = self.gpu_milli - other.gpu_milli, self.storage_bytes - other.storage_bytes
+        network = self.network_mbps - other.network_mbps
         return Resources(
-            max(0, self.cpu_milli - other.cpu_milli),
-            max(0, self.memory_bytes - other.memory_bytes),
-            max(0, self.gpu_milli - other.gpu_milli),
-            max(0, self.storage_bytes - other.storage_bytes),
-            max(0, self.network_mbps - other.network_mbps),
+            cpu if cpu > 0 else 0,
+            memory if memory > 0 else 0,
+            gpu if gpu > 0 else 0,
+            storage if storage > 0 else 0,
+            network if network > 0 else 0,
         )
 
     def least(self, other: Resources) -> Resources:
@@ -80,6 +83,8 @@ class Resources:
         )
 
     def __mul__(self, count: int) -> Resources:
+        if count == 1:
+            return self
         return Resources(
             self.cpu_milli * count,
             self.memory_bytes * count,

@@ -104,7 +104,9 @@ def test_f09_asynchronous_what_is_lost_is_counted_and_nobody_leads_too_soon() ->
             with pytest.raises(Unavailable) as held:
                 promoted.take_role("scheduler", "three")
             assert held.value.code == "failover"
-            add(promoted, "taken-meanwhile")  # people may submit
+            assert add(promoted, "taken-meanwhile") > lost[-1], (
+                "people may submit, at new positions"
+            )
             next_leader = until(lambda: _taken(promoted), "the hold is over")
             assert next_leader.number > EPOCHS
             assert next_leader.number > newest.number

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 
 from domain.errors import Conflict, Unavailable
+from infra.failover import fail_over
 from infra.kafka import Cell
 from infra.kafka_stream import KafkaStream
 from infra.store import Store
@@ -51,6 +53,39 @@ def send(cell: Cell, some: list[Any]) -> None:
 
 def positions_after(stream: KafkaStream, after: int, wanted: int) -> list[int]:
     return [event.position for event in follow(stream, after, wanted)]
+
+
+def test_what_the_log_lost_is_not_read(
+    store: Store, dsn: str, cell: Cell, owner: psycopg.Connection[Any]
+) -> None:
+    """A standby that was behind took over: the topic's last events are of no log any more."""
+    kept, lost = add(store, 0, 10), add(store, 10, 10)
+    relay_all(store, dsn, cell)
+    owner.execute("DELETE FROM stored_events WHERE notification_id >= %s", (lost[0],))
+    with closing(KafkaStream(cell, store)) as stream:
+        for _ in range(3):
+            with pytest.raises(Conflict, match="foreign_topic"):
+                positions_after(stream, kept[4], 5)
+        fail_over(dsn, ("scheduler",), 0, lost[-1])
+        new = add(store, 20, 10)
+        assert new[0] > lost[-1], "no position is given twice"
+        with pytest.raises(Conflict, match="foreign_topic"):
+            positions_after(stream, kept[4], 5)
+        with pytest.raises(Conflict, match="foreign_topic"):
+            relay_all(store, dsn, cell)
+        delete_topic(cell)
+        relay_all(store, dsn, cell)
+        with suppress(Unavailable):  # it finds that the topic was made anew
+            stream.read(kept[4], 1)
+        assert positions_after(stream, kept[4], 15) == [*kept[5:], *new]
+    assert [event.position for event in store.read(0)] == [*kept, *new]
+
+
+@pytest.fixture
+def owner(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """Whoever may do what the services may not."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
 
 
 def test_repeats_are_dropped(store: Store, dsn: str, cell: Cell, stream: KafkaStream) -> None:

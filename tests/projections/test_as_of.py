@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.event import Recorded
+from domain.job.transitions import Phase
 from infra.moments import at_position, at_time
 from processors.projector import Connection, connect
 from projections import (
@@ -86,8 +87,8 @@ def _window(at: int) -> Window:
 
 def _which(pick: int) -> jobs.Filter:
     return jobs.Filter(
-        projects=[None, PROJECTS[:1], PROJECTS][pick % 3],
-        phases=[None, PHASES[pick % 5 :]][pick % 2],
+        projects=[None, PROJECTS[:1], PROJECTS][pick // 2 % 3],
+        phases=[None, PHASES[pick % 5 :], PHASES[pick % 5 :][:1]][pick % 3],
         user=[None, "ada"][pick // 3 % 2],
     )
 
@@ -101,6 +102,11 @@ QUESTIONS: dict[str, Question] = {
     "job": lambda c, p, *_: [jobs.get(c, job, p) for job in JOBS],
     "jobs": lambda c, p, _, n: jobs.find(c, _which(n), None, 1 + n, p),
     "more jobs": lambda c, p, at, n: jobs.find(c, _which(n), (at - n * 10**6, "job-x"), 50, p),
+    "in each phase": lambda c, p, _, n: [
+        jobs.find(c, jobs.Filter(phases=[phase]), None, 1 + n, p) for phase in Phase
+    ],
+    "in no phase": lambda c, p, *_: jobs.find(c, jobs.Filter(phases=[]), None, 9, p),
+    "blocked": lambda c, p, _, n: jobs.blocked(c, [None, PROJECTS[:1]][n % 2], p),
     "inherited": lambda c, p, *_: waiters.inherited(c, JOBS, p),
     "waited": lambda c, p, at, n: jobs.waited(c, [None, PROJECTS[:1]][n % 2], at + n, p),
     "inventory": lambda c, p, *_: inventory.get(c, p),

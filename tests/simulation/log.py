@@ -11,7 +11,7 @@ from domain.errors import StaleWriter, Unavailable
 from domain.event import Recorded, StreamId
 from domain.job.events import PriorityChanged
 from infra.codec import UnknownEvent, poison
-from infra.failover import EPOCHS
+from infra.failover import EPOCHS, POSITIONS
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, KeyTaken, Log, Saved, VersionConflict
 from tests.simulation.guards import Guard
@@ -172,8 +172,8 @@ class MemoryLog(Log):
         self._events, self._streams = standby.events, standby.streams
         self._answers = standby.answers
         self._positions = [event.position for event in self._events]
-        self._next = self.head() + 1
-        self.unreadable = {p for p in self.unreadable if p < self._next}
+        self._next += POSITIONS
+        self.unreadable = {p for p in self.unreadable if p <= self.head()}
         over = 0 if Guard.RAISE in self._off else EPOCHS
         for role in self.epochs:
             self.epochs[role] = standby.epochs.get(role, 0) + over

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import counts, kernels
+from domain.scheduling.fleet import counts, kernels, leaving
 
 for _called in (
     *("settle", "fragments", "fits", "pick", "shift", "level", "gradient", "rate", "alike", "fill"),
@@ -16,6 +16,8 @@ for _called in (
 ):
     register_jitable(getattr(kernels, _called))
 register_jitable(counts.seats)
+for _called in ("give", "takes", "qualifies", "load", "change", "enough"):
+    register_jitable(getattr(leaving, _called))
 
 
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,3 +34,8 @@ sum_groups = _compiled(counts.sum_groups)
 shortages = _compiled(counts.shortages)
 put = _compiled(kernels.put)
 seat_gang = _compiled(kernels.seat_gang)
+first = _compiled(leaving.first)
+begin = _compiled(leaving.begin)
+leave = _compiled(leaving.leave)
+gather = _compiled(leaving.gather)
+spare = _compiled(leaving.spare)

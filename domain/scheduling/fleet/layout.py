@@ -16,6 +16,7 @@ STRIDE = 32
 WHOLE = 1000  # thousandths of one GPU
 CPU, MEMORY, STORAGE, NETWORK, TAKES, MODEL, DEVICES, LEFT, FREE, FRAGMENTS = range(10)
 CPU_CAPACITY, MEMORY_CAPACITY = 10, 11
+OWNED = 12  # seats that want the node for themselves; kept where it is asked who makes room only
 GPU = 16  # then one integer a device: thousandths left
 TYPE = 6
 COUNT = 5

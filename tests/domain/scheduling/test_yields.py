@@ -1,0 +1,238 @@
+"""By rows or by looking at jobs and spaces: the same are asked to make room."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from domain.job.job import Job
+from domain.job.spec import JobSpec
+from domain.job.transitions import Phase
+from domain.job.where import Where
+from domain.node.events import Registered
+from domain.policy.events import PreemptionRules, SchedulerSet, SchedulerSettings
+from domain.scheduling.demand import Demand, demand_of
+from domain.scheduling.one_seat import OneSeat
+from domain.scheduling.place import place
+from domain.scheduling.plan import plan
+from domain.scheduling.preempt import Candidates, find_victims, room_without
+from domain.scheduling.rank import Ranks
+from domain.scheduling.room import Room
+from domain.scheduling.yields import Yields
+from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
+from domain.values.resources import Resources
+from domain.values.time import SECOND
+from domain.values.topology import Device, Location
+from tests.domain.examples import GIB
+from tests.domain.scheduling.cell import Cell
+
+NEVER = 2**30
+SIZES = {"plain": (9, 4000, 60), "compiled": (66, 250, 12)}
+"""Nodes, of which 64 are served by compiled loops, searches compared, and cycles."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_same_victims_are_found_while_others_leave(size: str) -> None:
+    nodes, searches, _ = SIZES[size]
+    draw = random.Random(f"yields {size}")
+    done = helped = 0
+    while done < searches:
+        cell = _crowded(draw, nodes)
+        found = _Search(cell)
+        for _ in range(25):
+            helped += found.compare(draw)
+            done += 1
+    assert helped > searches // 8
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_whole_cycles_are_decided_the_same(size: str) -> None:
+    """With holds, limits on preemption, leavers and promises, from cycle to cycle."""
+    draw = random.Random(f"cycles {size}")
+    nodes, _, rounds = SIZES[size]
+    asked, cell = 0, _crowded(draw, nodes)
+    for number in range(rounds):
+        if number % 6 == 0:
+            cell = _crowded(draw, nodes)
+            rules = PreemptionRules(priority_threshold=draw.choice((0, 1)), max_preemptions=3)
+            depth = draw.choice((0, 1, 4))
+            cell.record("policy/cell", [SchedulerSet(_settings(rules, depth))])
+        cell.now += draw.randint(1, 300) * SECOND
+        for each in range(12):
+            cell.submit(f"more-{number}-{each}", _asker(draw))
+        by_rows = plan(replace(cell.snapshot, board_from=0), cell.now)
+        assert by_rows == plan(replace(cell.snapshot, board_from=NEVER), cell.now)
+        asked += len(by_rows.preemptions)
+        cell.carry_out(by_rows)
+        for placement in by_rows.placements:
+            cell.start(placement.job)
+        for job in sorted(cell.snapshot.leaving):
+            if draw.random() < 0.6:
+                cell.end(job)
+    assert asked > rounds
+
+
+class _Search:
+    """The two ways to search, in rooms that are kept alike."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell, self.snapshot = cell, cell.snapshot
+        with_board = replace(cell.snapshot, board_from=0)
+        plain = replace(cell.snapshot, board_from=NEVER)
+        self.rooms = [each.rooms.free(each).fork() for each in (with_board, plain)]
+        self.candidates = Candidates(self.snapshot, cell.now, Ranks(self.snapshot, cell.now))
+        board = self.rooms[0].board(demand_of(JobSpec("x", ProjectId("ml"), ("x",))))
+        assert board is not None
+        self.yields = Yields(self.snapshot, cell.now, self.candidates.everyone, board)
+        self.asked: set[JobId] = set()
+
+    def compare(self, draw: random.Random) -> bool:
+        """One search both ways, and who was found leaves; whether anybody was."""
+        name = JobId(f"asks-{draw.random()}")
+        spec = replace(_asker(draw), min_replicas=None)
+        job = Job(name, spec, "ada", Phase.QUEUED, spec.priority)
+        demand, many = demand_of(spec), self.candidates.many(job)
+        board = self.rooms[0].board(demand)
+        assert board is not None, "the demand is simple"
+        able = self.candidates.of(job, self.asked)
+        if place(demand, self.rooms[1]) is not None:
+            return False
+        if demand.replicas == 1:
+            expected = OneSeat(self.snapshot, demand, self.rooms[1], able).victims()
+            found = self.yields.one_seat(demand, self.rooms[0], board, many, None)
+        else:
+            expected = find_victims(self.snapshot, demand, self.rooms[1], able) if able else None
+            found = self.yields.gang(demand, self.rooms[0], board, many, None)
+        assert found == expected
+        if found:
+            self._leave(draw, found, demand)
+        return bool(found)
+
+    def _leave(self, draw: random.Random, victims: list[Job], demand: Demand) -> None:
+        self._fits_only_without_all(victims, demand)
+        self.yields.asked(victims)
+        self.asked |= {victim.id for victim in victims}
+        for room in self.rooms:
+            for victim in victims:
+                room.give_back(self.snapshot.held_by(victim))
+        kept = place(demand, self.rooms[1])
+        assert kept is not None
+        assert kept == place(demand, self.rooms[0])
+        if draw.random() < 0.8:
+            for room in self.rooms:
+                room.take(kept.seats, demand)
+
+    def _fits_only_without_all(self, victims: list[Job], demand: Demand) -> None:
+        """Put any victim back and it does not fit."""
+        for back in victims:
+            room: Room = self.rooms[0].fork()
+            for victim in victims:
+                if victim is not back:
+                    room.give_back(self.snapshot.held_by(victim))
+            assert place(demand, room) is None, back.id
+
+
+def _settings(rules: PreemptionRules, depth: int) -> SchedulerSettings:
+    return SchedulerSettings(
+        preemption=rules,
+        enable_gang_scheduling=True,
+        enable_backfill=depth > 0,
+        backfill_depth=max(1, depth),
+    )
+
+
+def _crowded(draw: random.Random, nodes: int) -> Cell:
+    """Nodes full of jobs of all kinds; some then offer less, are cordoned or lost."""
+    cell = Cell()
+    cell.record("policy/cell", [SchedulerSet(_settings(PreemptionRules(priority_threshold=0), 1))])
+    offers = [_offer(draw, number) for number in range(nodes)]
+    for offer in offers:
+        cell.offer(offer)
+    for number in range(nodes * 6):
+        cell.submit(f"small-{number}", _small(draw))
+    while made := cell.decide().placements:
+        for placement in made:
+            if draw.random() < 0.9:
+                cell.start(placement.job)
+        cell.now += draw.randint(1, 100) * SECOND
+        for job in draw.sample(list(cell.snapshot.lines.of_job), len(cell.snapshot.lines) // 2):
+            cell.cancel(job)
+    for offer in offers:
+        match draw.randrange(12):
+            case 0:
+                smaller = replace(offer.capacity, cpu_milli=offer.capacity.cpu_milli // 2)
+                cell.offer(replace(offer, capacity=smaller))
+            case 1:
+                cell.cordon(offer.node)
+            case 2:
+                cell.lose(offer.node)
+    cell.conclude()
+    return cell
+
+
+def _offer(draw: random.Random, number: int) -> Registered:
+    gpus, model = draw.choice((0, 4, 8)), draw.choice(("A100", "H100"))
+    devices = tuple(Device(DeviceId(f"n{number}-{n}"), model, 80 * GIB) for n in range(gpus))
+    capacity = Resources(32_000, 128 * GIB, gpus * 1000, 1000, 1000)
+    location = Location(f"rack-{number // 8}", "spine")
+    return Registered(NodeId(f"n{number}"), "boot", capacity, devices, ("sandbox",), "", location)
+
+
+def _small(draw: random.Random) -> JobSpec:
+    gpu = draw.choice((0, 0, 250, 400, 1000, 2000))
+    network = draw.choice((0, 0, 0, 100))
+    resources = Resources(
+        draw.choice((1000, 2000, 6000)), draw.randint(1, 9) * GIB, gpu, 0, network
+    )
+    return JobSpec(
+        "small",
+        ProjectId(draw.choice(("ml", "bio"))),
+        ("true",),
+        resources=resources,
+        replicas=draw.choice((1, 1, 1, 2, 3)),
+        priority=draw.randint(0, 3),
+        estimate_seconds=draw.choice((None, 100, 1000)),
+        preemptible=draw.random() < 0.95,
+        where=Where(exclusive=draw.random() < 0.04),
+    )
+
+
+def _asker(draw: random.Random) -> JobSpec:
+    gpu = draw.choice((0, 300, 1000, 2000, 4000, 8000))
+    resources = Resources(
+        draw.choice((0, 3000, 8000, 16_000)), draw.randint(0, 20) * GIB, gpu, 0,
+        draw.choice((0, 0, 500)),
+    )  # fmt: skip
+    replicas = draw.choice((1, 1, 1, 2, 4, 12))
+    return JobSpec(
+        "asks",
+        ProjectId(draw.choice(("ml", "bio"))),
+        ("true",),
+        resources=resources,
+        gpu_types=draw.choice(((), (), ("H100",), ("A100", "H100"))) if gpu else (),
+        replicas=replicas,
+        min_replicas=draw.choice((None, 1)) if replicas > 1 else None,
+        priority=draw.randint(1, 5),
+        estimate_seconds=draw.choice((None, 100, 1000)),
+    )
+
+
+def test_what_is_free_later_is_what_is_free_once_all_have_left_one_by_one() -> None:
+    draw = random.Random("later")
+    cell, left = _crowded(draw, 9), 0
+    for number in range(12):
+        for each in range(6):
+            cell.submit(f"more-{number}-{each}", _asker(draw))
+        for placement in cell.decide().placements:
+            cell.start(placement.job)
+        snapshot = cell.snapshot
+        leaving = [cell.job(job) for job in sorted(snapshot.leaving)]
+        later = room_without(snapshot, snapshot.rooms.free(snapshot), leaving)
+        assert snapshot.rooms.later(snapshot).spaces == later.spaces
+        left += len(leaving)
+        for job in leaving:
+            if draw.random() < 0.4:
+                cell.end(job.id)
+    assert left
