@@ -6,12 +6,12 @@ import queue
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import docker
-import docker.errors
 import pytest
 
 from agents import choose, settings
@@ -19,6 +19,7 @@ from agents.namespaces import NamespacesLauncher
 from agents.runner import Result, Runner, SeatSpec
 from agents.seats import SeatFolder, SeatStore
 from agents.wire import SeatKey
+from demo.image import docker_answers
 from tests.real_docker import IMAGE, load_busybox, no_busybox
 from tests.real_parts import need
 
@@ -54,16 +55,11 @@ class Bench:
 @pytest.fixture(scope="session")
 def busybox() -> Iterator[docker.DockerClient]:
     """A Docker engine with an image of busybox, made of this machine's own."""
-    try:
-        client = docker.from_env(timeout=30)
-        client.ping()
-    except docker.errors.DockerException:
-        need(False, "no Docker engine answers")
-        raise
+    need(docker_answers(), "no Docker engine answers")
     need(not no_busybox(), no_busybox())
-    load_busybox(client)
-    yield client
-    client.close()
+    with closing(docker.from_env(timeout=30)) as client:
+        load_busybox(client)
+        yield client
 
 
 @pytest.fixture(params=["docker", "sandbox", "namespaces", "process"])

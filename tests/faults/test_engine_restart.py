@@ -36,6 +36,13 @@ AWAY = "does not answer"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.* family=1,:ResourceWarning")
 
 
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Those sockets are closed here, where it is known whose they are."""
+    yield
+    gc.collect()
+
+
 @dataclass
 class World:
     """A cell whose agent runs containers, and their engine."""
