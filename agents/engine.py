@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,28 @@ from typing import Any
 import docker
 import docker.errors
 import urllib3
+from docker.transport.unixconn import UnixHTTPConnection
 
 RETRY_S = 0.25
 FAILURES = (docker.errors.DockerException, urllib3.exceptions.HTTPError, struct.error, OSError)
 """What a call of the docker SDK 7.2 raises (requests' errors are OSErrors), and a full disk."""
 _UNKNOWN = 255
 """The engine's own exit code for a container whose end it did not see (containerd, too)."""
+
+
+def _connect(connection: UnixHTTPConnection) -> None:
+    """As the SDK's own, but a socket that does not connect is closed, not left to the collector."""
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(connection.timeout)
+    try:
+        line.connect(connection.unix_socket)
+    except BaseException:
+        line.close()
+        raise
+    connection.sock = line
+
+
+UnixHTTPConnection.connect = _connect  # type: ignore[method-assign, assignment]  # in its place
 
 
 def passes(error: Exception) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import queue
 import shutil
@@ -32,15 +31,6 @@ from tests.real_docker import IMAGE, Engine, engine, no_busybox
 from tests.real_parts import need
 
 AWAY = "does not answer"
-# the docker SDK drops sockets that did not connect without closing them; Python closes them
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.* family=1,:ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Those sockets are closed here, where it is known whose they are."""
-    yield
-    gc.collect()
 
 
 @dataclass
@@ -100,7 +90,6 @@ def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         engine(Path(folder), live_restore=request.param) as running,
     ):
         yield running
-        gc.collect()  # here, where that warning is known
 
 
 @pytest.fixture
