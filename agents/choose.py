@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import docker
-import docker.errors
 
 from agents import limits
 from agents.docker import DockerRunner
+from agents.engine import FAILURES
 from agents.launch import BubblewrapLauncher, Launcher, PlainLauncher
 from agents.namespaces import NamespacesLauncher
 from agents.runner import OnExit, Runner, SeatSpec, StartFailed
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROBE_S = 10.0
 _ENGINE_S = 1.0
+"""Between looks for a container engine, which cannot tell that it is back."""
 
 
 def runners(settings: Settings, on_exit: OnExit) -> dict[str, Runner]:
@@ -62,7 +63,7 @@ def _engine() -> docker.DockerClient | None:
     try:
         client = docker.from_env(timeout=60)
         client.ping()
-    except docker.errors.DockerException:
+    except FAILURES:
         return None
     return client
 

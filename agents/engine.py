@@ -15,6 +15,7 @@ import urllib3
 from docker.transport.unixconn import UnixHTTPConnection
 
 RETRY_S = 0.25
+"""Between calls of an engine that is away."""
 FAILURES = (docker.errors.DockerException, urllib3.exceptions.HTTPError, struct.error, OSError)
 """What a call of the docker SDK 7.2 raises (requests' errors are OSErrors), and a full disk."""
 _UNKNOWN = 255

@@ -19,6 +19,7 @@ from domain.allocation.seat import Outcome
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.25
+"""Between tries of a runner that does not answer, which cannot tell when it will."""
 
 
 @dataclass

@@ -87,23 +87,32 @@ _encoder = msgspec.json.Encoder()
 _unread = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
-_wholes: dict[str, msgspec.json.Decoder[Envelope[Any]]] = {}
+@dataclass(frozen=True)
+class _Decoders:
+    """Of the rows of an event, and of its data alone."""
+
+    row: msgspec.json.Decoder[Envelope[Any]]
+    data: msgspec.json.Decoder[Event]
 
 
-def _whole(name: str) -> msgspec.json.Decoder[Envelope[Any]] | None:
-    """The decoder of rows of a current name, None for any other."""
-    decoder = _wholes.get(name)
-    if decoder is None:
+_decoders: dict[str, _Decoders] = {}
+
+
+def _current(name: str) -> _Decoders | None:
+    """The decoders of a current name, None for any other."""
+    found = _decoders.get(name)
+    if found is None:
         kind: Any = domain_event.events().get(name)
         if kind is not None:
-            decoder = _wholes[name] = msgspec.json.Decoder(Envelope[kind])
-    return decoder
+            row, data = msgspec.json.Decoder(Envelope[kind]), msgspec.json.Decoder(kind)
+            found = _decoders[name] = _Decoders(row, data)
+    return found
 
 
 # All at once, before there are threads: what msgspec knows of a class is shown to others while it
 # is being made, and a thread that decodes by it then crashes the process.
 for _name in domain_event.events():
-    _whole(_name)
+    _current(_name)
 
 
 def to_stored(
@@ -144,9 +153,9 @@ def from_stored(
 ) -> Recorded:
     """The event of a row, upcast to the current version; UnknownEvent if that cannot be done."""
     try:
-        whole = _whole(name)
-        if whole is not None:  # in one go: reading a log is mostly this
-            read = whole.decode(state)
+        current = _current(name)
+        if current is not None:  # in one go: reading a log is mostly this
+            read = current.row.decode(state)
             event: Event = read.data
         else:
             read = _unread.decode(state)
@@ -160,7 +169,10 @@ def from_stored(
 
 
 def decode(name: str, data: bytes | msgspec.Raw) -> Event:
-    """The event of an older name and its JSON data; KeyError or msgspec.ValidationError."""
+    """The event of a name and its JSON data; KeyError or msgspec.ValidationError."""
+    current = _current(name)
+    if current is not None:
+        return current.data.decode(data)
     kind, upcast = domain_event.current(name, msgspec.json.decode(data))
     return msgspec.convert(upcast, kind)
 

@@ -30,6 +30,7 @@ from projections.tables import prepare
 from projections.view import View
 
 LOOK_SECONDS = 0.2
+"""Between looks whether the process is to end, while it is waited for."""
 
 
 class LaneEnded(Exception):

@@ -63,7 +63,7 @@ class Engine:
             told = (self.folder / "log").read_text()[-3000:]
             assert self._daemon.poll() is None, told
             assert time.monotonic() < deadline, told
-            time.sleep(0.05)
+            time.sleep(0.05)  # it tells nobody when it listens
 
     def client(self) -> docker.DockerClient:
         return docker.DockerClient(self.host, timeout=PATIENCE_S)

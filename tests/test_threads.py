@@ -36,7 +36,7 @@ def run(number):
     for thing in things[5 * number:] + things[: 5 * number]:
         try:
             {use}
-        except Exception:
+        except Exception:  # of nothing else than what is read: it is made up
             pass
 threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
 for thread in threads:

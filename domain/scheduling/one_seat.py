@@ -78,7 +78,7 @@ class OneSeat:
         """The candidate after whose leaving the seat fits on the node; None if after none."""
         space = self.room.spaces[node].copy()
         for order, job in self._on[node].values():
-            space.leave(self._snapshot.held_by(job))
+            space.leave([self._snapshot.held_by(job)])
             if self._fits(space):
                 return order
         return None
@@ -96,7 +96,7 @@ class OneSeat:
     def _without(self, node: NodeId, gone: Iterable[Job]) -> Space:
         space = self.room.spaces[node].copy()
         for job in gone:
-            space.leave(self._snapshot.held_by(job))
+            space.leave([self._snapshot.held_by(job)])
         return space
 
     def _fits(self, space: Space) -> bool:

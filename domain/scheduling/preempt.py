@@ -203,7 +203,7 @@ class _Trial:
             self.gone[node][victim.id] = allocation
             if self.demand.simple and self._may_use(node):
                 space = self.spaces.get(node) or self.room.spaces[node].copy()
-                space.leave(allocation)
+                space.leave([allocation])
                 self._count(node, space)
 
     def spares(self, victim: Job) -> bool:
@@ -238,7 +238,7 @@ class _Trial:
         if node in self.spaces:
             space = self.room.spaces[node].copy()
             for allocation in self.gone[node].values():
-                space.leave(allocation)
+                space.leave([allocation])
             self._count(node, space)
 
     def _count(self, node: NodeId, space: Space) -> None:

@@ -162,7 +162,7 @@ def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
         if not state.takes_work:
             return None
         space = state.space(factors)
-        space.leave_all(held for name in state.held if goes(held := snapshot.allocations[name]))
+        space.leave(held for name in state.held if goes(held := snapshot.allocations[name]))
         return space
 
     def goes(held: Allocation) -> bool:
@@ -183,7 +183,7 @@ def _without_leaving(snapshot: Snapshot, free: Room) -> SpaceOf:
         gone = [each for each in held if each.job in snapshot.leaving]
         if space is not None and gone:
             space = space.copy()
-            space.leave_all(gone)
+            space.leave(gone)
         return space
 
     return space_of

@@ -65,14 +65,8 @@ class Space:
         self.seats -= 1
         self.owned -= owned
 
-    def leave(self, allocation: Allocation) -> None:
-        """Count what the allocation has here as free."""
-        for seat in allocation.seats:
-            if seat.node == self.node.id:
-                self.give_back(seat.devices, allocation.per_seat, allocation.exclusive)
-
-    def leave_all(self, allocations: Iterable[Allocation]) -> None:
-        """Count what all of these have here as free: `leave` each, in one sum."""
+    def leave(self, allocations: Iterable[Allocation]) -> None:
+        """Count what these have here as free: `give_back` of each seat, in one sum."""
         cpu = memory = gpu = storage = network = 0  # a sum of Resources at each step is slow
         for allocation in allocations:
             want = allocation.per_seat

@@ -21,7 +21,7 @@ import pytest
 
 from agents import choose, settings
 from agents.runner import Found, SeatSpec
-from agents.seats import SeatRecord, SeatStore
+from agents.seats import SeatFolder, SeatRecord, SeatStore
 from agents.wire import Order, SeatKey
 from domain.allocation.events import Granted, SeatEnded, SeatLost, SeatStarted
 from domain.allocation.seat import Outcome
@@ -60,8 +60,13 @@ class World:
     def work(self, name: str) -> Path:
         """The folder of the job of that name, as this machine sees it."""
         seats = self.cell.folder / "agent-1" / "seats"
-        found: Path = until(lambda: next(seats.glob(f"*/work/{name}"), None), f"{name} runs")
-        return found.parent
+
+        def look() -> Path | None:
+            folders = (SeatFolder(each).work for each in seats.iterdir())
+            return next((folder for folder in folders if (folder / name).exists()), None)
+
+        found: Path = until(look, f"{name} runs")
+        return found
 
     def main_process(self, name: str) -> psutil.Process:
         """The job's container's first process, which ends with its container."""

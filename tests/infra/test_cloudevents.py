@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
@@ -18,6 +19,7 @@ from infra.cloudevents import Stranger, received, to_message
 from infra.codec import UnknownEvent, from_stored, to_stored
 from infra.outbox import Row
 from infra.store import stream_of
+from tests.golden import histories
 
 SOURCE = "/compute/cells/main"
 STREAM = stream_of("project", "ml")
@@ -48,6 +50,17 @@ def test_an_event_comes_back_from_kafka_as_it_comes_from_the_log(
     assert (event.position, event.previous) == (position, position - 1)
     assert event.recorded() == read(stored)
     assert event.is_of([stored])
+
+
+@pytest.mark.parametrize("path", histories.recorded(), ids=lambda path: path.name)
+def test_whole_histories_come_back_as_they_come_from_the_log(path: Path) -> None:
+    _, events = histories.load(path)
+    for each in events:
+        stored = to_stored(each.stream, each.version, each.event, each.meta, each.epoch)
+        at = each.recorded_at
+        written = Row(each.position, each.stream, each.version, stored.topic, stored.state, at)
+        message = to_message(written, each.position - 1, SOURCE)
+        assert received(message.headers, message.value, SOURCE).recorded() == each
 
 
 def read(stored: Row) -> Recorded:

@@ -15,11 +15,12 @@ from domain.node.events import Registered
 from domain.policy.events import Backfill, SchedulerSet, SchedulerSettings, Score
 from domain.scheduling.plan import plan
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
+from domain.values.ids import DeviceId, JobId, NodeId
 from domain.values.resources import Resources
 from domain.values.time import SECOND
 from domain.values.topology import Device, Location
 from tests.domain.examples import GIB
+from tests.domain.scheduling import drawn
 from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.strategies import cells
 
@@ -81,23 +82,13 @@ def _spec(draw: random.Random) -> JobSpec:
     resources = Resources(
         draw.choice((500, 1000, 4000, 8000)), draw.randint(1, 32) * GIB, gpu, draw.choice((0, 300))
     )
-    replicas = draw.choice((1, 1, 1, 2, 4, 12))
+    priority = draw.choice((0, 0, 0, 50))
+    spec = drawn.job(draw, "walk", resources, priority, (None, 60, 600, 3600))
     where = Where(
         selector=draw.choice(((), (), (("zone", "a"),))),
-        together=draw.choice((None, None, Scope.NODE, Scope.RACK)) if replicas > 1 else None,
+        together=draw.choice((None, None, Scope.NODE, Scope.RACK)) if spec.replicas > 1 else None,
     )
-    return JobSpec(
-        "walk",
-        ProjectId(draw.choice(("ml", "bio"))),
-        ("true",),
-        resources=resources,
-        gpu_types=draw.choice(((), (), ("H100",), ("A100", "H100"))) if gpu else (),
-        replicas=replicas,
-        min_replicas=draw.choice((None, 1)) if replicas > 1 else None,
-        priority=draw.choice((0, 0, 0, 50)),
-        estimate_seconds=draw.choice((None, 60, 600, 3600)),
-        where=where,
-    )
+    return replace(spec, where=where)
 
 
 def _step(draw: random.Random, cell: Cell, number: int) -> None:

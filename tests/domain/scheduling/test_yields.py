@@ -26,6 +26,7 @@ from domain.values.resources import Resources
 from domain.values.time import SECOND
 from domain.values.topology import Device, Location
 from tests.domain.examples import GIB
+from tests.domain.scheduling import drawn
 from tests.domain.scheduling.cell import Cell
 
 NEVER = 2**30
@@ -205,18 +206,7 @@ def _asker(draw: random.Random) -> JobSpec:
         draw.choice((0, 3000, 8000, 16_000)), draw.randint(0, 20) * GIB, gpu, 0,
         draw.choice((0, 0, 500)),
     )  # fmt: skip
-    replicas = draw.choice((1, 1, 1, 2, 4, 12))
-    return JobSpec(
-        "asks",
-        ProjectId(draw.choice(("ml", "bio"))),
-        ("true",),
-        resources=resources,
-        gpu_types=draw.choice(((), (), ("H100",), ("A100", "H100"))) if gpu else (),
-        replicas=replicas,
-        min_replicas=draw.choice((None, 1)) if replicas > 1 else None,
-        priority=draw.randint(1, 5),
-        estimate_seconds=draw.choice((None, 100, 1000)),
-    )
+    return drawn.job(draw, "asks", resources, draw.randint(1, 5), (None, 100, 1000))
 
 
 def test_what_is_free_later_is_what_is_free_once_all_have_left_one_by_one() -> None:
