@@ -6,7 +6,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -37,8 +37,9 @@ class Embedded:
         return True
 
     def stop(self) -> None:
-        """Stop the server."""
-        self._server.cleanup()
+        """Stop the server; it may have died, or die meanwhile."""
+        with suppress(psutil.NoSuchProcess):  # raised when it is gone before it can be killed
+            self._server.cleanup()
 
 
 def _alive(pid: int | None) -> bool:
