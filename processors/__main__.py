@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from domain.errors import Invalid, Refusal, StaleWriter
+from domain.errors import Invalid, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.leases import MARGIN_MS
@@ -28,7 +28,7 @@ from infra.store import Store
 from processors import projector, rebuilder, retention, scheduler, timers
 from processors.alarm import TamperAlarm
 from processors.lane import elsewhere, follow, lane, rarely_collect
-from processors.lanes import Lanes
+from processors.lanes import WEATHER, Lanes
 from processors.reading import PostgresQuarantine
 from processors.watch import PostgresWatch
 from projections.catalogue import HEAVY, VIEWS
@@ -170,8 +170,8 @@ def supervise(name: str, settings: Settings) -> None:
             return
         except StaleWriter:
             log.warning("%s: another leader took over", name)
-        except Refusal as refusal:
-            log.warning("%s: %s", name, refusal)
+        except WEATHER as weather:
+            log.warning("%s: %s", name, weather)
         except Exception:  # a failure of any kind must not end the supervision
             log.exception("%s failed and starts anew", name)
         if time.monotonic() - began > SOUND_SECONDS:
