@@ -104,7 +104,7 @@ def test_f17_a_clone_is_refused_and_disturbs_nothing(cell: RealCell, tmp_path: P
     until(lambda: lines(first) > enough, "the job goes on for longer than a lease")
     assert "registered as" not in log.read_text()
     assert cell.counted('compute_refusals_total{code="node_taken"}') > 1, "alerting can see it"
-    cell.kill(NODE)
+    lose_power(cell)
     until(lambda: "registered as" in log.read_text(), "it may once nobody holds the node")
     second = Path(f"{told}-2")
     until(lambda: lines(second) > 10, "the next attempt runs")
