@@ -48,6 +48,7 @@ def hold_out(snapshot: Snapshot, stream: StreamId, version: int) -> bool:
 def _job(snapshot: Snapshot, job_id: JobId) -> None:
     snapshot.held_out.add(StreamId(f"job/{job_id}"))
     snapshot.lines.remove(job_id)
+    snapshot.roster.note(job_id)
     job = snapshot.jobs.get(job_id)
     if job is not None:  # so it is neither asked to leave nor expected to
         spec = replace(job.spec, estimate_seconds=None, time_limit_seconds=None)

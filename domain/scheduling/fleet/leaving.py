@@ -1,30 +1,41 @@
 """The loops that find who makes room; plain Python that numba compiles, as `kernels`.
 
-A seat is `SEAT` integers of `seats`: whose it is, on which node, what it gives back there, whether
-it owns the node. Who may be asked stands in the order to ask; `parts` says from which seat to which
-each one has. `out` marks those that are not asked. All that they call is in this one file.
+Who may be asked has a slot: `jobs` and `seats` say what is in it (`layout`), `turns` are the slots
+in the order to ask, `places` the place of each slot there. `out` marks the slots of those that are
+not asked. All that they call is in this one file.
 """
 
 from __future__ import annotations
 
 from domain.scheduling.fleet.layout import (
+    BYTES,
     CPU,
+    CPUS,
     DEVICES,
+    DISK,
+    EACH,
+    FROM,
     GPU,
+    JOB,
     MEMORY,
     MODEL,
+    NET,
     NETWORK,
     NONE,
+    ON,
     OWNED,
+    OWNS,
+    PRIORITY,
+    SEAT,
+    SEATS,
     STORAGE,
     STRIDE,
     TAKES,
+    WHERE,
+    WHO,
     WHOLE,
     Ints,
 )
-
-SEAT = 9
-WHO, WHERE, CPUS, BYTES, DISK, NET, EACH, ON, OWNS = range(SEAT)
 
 
 def give(rows: Ints, seats: Ints, seat: int, sign: int) -> None:
@@ -77,11 +88,12 @@ def load(base: Ints, rows: Ints, at: int) -> None:
 
 
 def change(
-    rows: Ints, able: Ints, demand: Ints, seats: Ints, parts: Ints, who: int, sign: int,
+    rows: Ints, able: Ints, demand: Ints, seats: Ints, jobs: Ints, who: int, sign: int,
     replicas: int, counts: Ints, totals: Ints,
 ) -> None:  # fmt: skip
     """One leaves (1) or stays after all (-1): count the seats on its nodes anew."""
-    for seat in range(parts[who], parts[who + 1]):
+    begin = jobs[who * JOB + FROM]
+    for seat in range(begin, begin + jobs[who * JOB + SEATS]):
         node = seats[seat * SEAT + WHERE]
         if able[node]:
             give(rows, seats, seat, sign)
@@ -101,12 +113,12 @@ def enough(demand: Ints, totals: Ints, least: int) -> bool:
 
 def first(
     base: Ints, rows: Ints, allowed: Ints, demand: Ints, seats: Ints, starts: Ints, order: Ints,
-    out: Ints, most: int, names: Ints,
+    out: Ints, places: Ints, most: int, names: Ints,
 ) -> tuple[int, int]:  # fmt: skip
-    """After whose leaving one seat fits on a node, had all before left too: the first such, and its
-    node, the first by name of equals; NONE if there is none among the first `most`.
+    """After whose leaving one seat fits on a node, had all before left too: the place of the first
+    such, and its node, the first by name of equals; NONE if there is none among the first `most`.
 
-    The seats of node n are those from `starts[n]` on in `order`, by who has them.
+    The seats of node n are those from `starts[n]` on in `order`, as those are asked who have them.
     """
     best, where = NONE, NONE
     for node in range(len(allowed)):
@@ -116,7 +128,8 @@ def first(
         load(base, rows, at)
         while each < end:
             who = seats[order[each] * SEAT + WHO]
-            if who >= most or (best != NONE and who > best):
+            place = places[who]
+            if place >= most or (best != NONE and place > best):
                 break
             if out[who]:
                 each += 1
@@ -125,8 +138,8 @@ def first(
                 give(rows, seats, order[each], 1)
                 each += 1
             if takes(rows, at, demand, 1) > 0:
-                if best == NONE or who < best or names[node] < names[where]:
-                    best, where = who, node
+                if best == NONE or place < best or names[node] < names[where]:
+                    best, where = place, node
                 break
     return int(best), int(where)
 
@@ -146,54 +159,55 @@ def begin(
 
 
 def leave(
-    rows: Ints, able: Ints, demand: Ints, seats: Ints, parts: Ints, picked: Ints, replicas: int,
+    rows: Ints, able: Ints, demand: Ints, seats: Ints, jobs: Ints, picked: Ints, replicas: int,
     counts: Ints, totals: Ints,
 ) -> None:  # fmt: skip
     """All of these leave."""
     for who in picked:
-        change(rows, able, demand, seats, parts, who, 1, replicas, counts, totals)
+        change(rows, able, demand, seats, jobs, who, 1, replicas, counts, totals)
 
 
 def gather(
-    rows: Ints, able: Ints, demand: Ints, seats: Ints, parts: Ints, out: Ints, most: int,
-    replicas: int, least: int, counts: Ints, totals: Ints, picked: Ints,
+    rows: Ints, able: Ints, demand: Ints, seats: Ints, jobs: Ints, turns: Ints, out: Ints,
+    most: int, replicas: int, least: int, counts: Ints, totals: Ints, picked: Ints,
 ) -> int:  # fmt: skip
     """Those of the first `most` who leave, in order, until there are `least` seats, into `picked`;
     how many, NONE if all do not help. Who has nothing on nodes that will do is passed over."""
     size = 0
     if enough(demand, totals, least):
         return size
-    for who in range(most):
-        helps = False
+    for n in range(most):
+        who, helps = turns[n], False
         if not out[who]:
-            for seat in range(parts[who], parts[who + 1]):
+            begin = jobs[who * JOB + FROM]
+            for seat in range(begin, begin + jobs[who * JOB + SEATS]):
                 if able[seats[seat * SEAT + WHERE]]:
                     helps = True
         if helps:
             picked[size] = who
             size += 1
-            change(rows, able, demand, seats, parts, who, 1, replicas, counts, totals)
+            change(rows, able, demand, seats, jobs, who, 1, replicas, counts, totals)
             if enough(demand, totals, least):
                 return size
     return NONE
 
 
 def spare(
-    rows: Ints, able: Ints, demand: Ints, seats: Ints, parts: Ints, priorities: Ints,
+    rows: Ints, able: Ints, demand: Ints, seats: Ints, jobs: Ints,
     picked: Ints, size: int, replicas: int, least: int, counts: Ints, totals: Ints,
 ) -> None:  # fmt: skip
     """Let those of the picked stay without whom there are `least` seats as well, the most
     important first: their places in `picked` become NONE."""
     end = size
     while end > 0:
-        start, priority = end - 1, priorities[picked[end - 1]]
-        while start > 0 and priorities[picked[start - 1]] == priority:
+        start, priority = end - 1, jobs[picked[end - 1] * JOB + PRIORITY]
+        while start > 0 and jobs[picked[start - 1] * JOB + PRIORITY] == priority:
             start -= 1
         for n in range(start, end):
             who = picked[n]
-            change(rows, able, demand, seats, parts, who, -1, replicas, counts, totals)
+            change(rows, able, demand, seats, jobs, who, -1, replicas, counts, totals)
             if enough(demand, totals, least):
                 picked[n] = NONE
             else:
-                change(rows, able, demand, seats, parts, who, 1, replicas, counts, totals)
+                change(rows, able, demand, seats, jobs, who, 1, replicas, counts, totals)
         end = start

@@ -86,7 +86,9 @@ class _Search:
         self.candidates = Candidates(self.snapshot, cell.now, Ranks(self.snapshot, cell.now))
         board = self.rooms[0].board(demand_of(JobSpec("x", ProjectId("ml"), ("x",))))
         assert board is not None
-        self.yields = Yields(self.snapshot, cell.now, self.candidates.everyone, board)
+        rows = self.snapshot.roster.rows(self.snapshot, board)
+        assert rows.line_up(cell.now)
+        self.yields = Yields(self.snapshot, cell.now, rows, board)
         self.asked: set[JobId] = set()
 
     def compare(self, draw: random.Random) -> bool:
@@ -102,10 +104,9 @@ class _Search:
             return False
         if demand.replicas == 1:
             expected = OneSeat(self.snapshot, demand, self.rooms[1], able).victims()
-            found = self.yields.one_seat(demand, self.rooms[0], board, many, None)
         else:
             expected = find_victims(self.snapshot, demand, self.rooms[1], able) if able else None
-            found = self.yields.gang(demand, self.rooms[0], board, many, None)
+        found = self.yields.find(demand, self.rooms[0], board, many, self.yields.out(None))
         assert found == expected
         if found:
             self._leave(draw, found, demand)
@@ -113,7 +114,7 @@ class _Search:
 
     def _leave(self, draw: random.Random, victims: list[Job], demand: Demand) -> None:
         self._fits_only_without_all(victims, demand)
-        self.yields.asked(victims)
+        self.yields.asked([victim.id for victim in victims])
         self.asked |= {victim.id for victim in victims}
         for room in self.rooms:
             for victim in victims:
