@@ -101,7 +101,7 @@ class Asking:
         """Who may be asked, by rows; None where rows cannot tell."""
         if self._countable and self._yields is None:
             rows = self._snapshot.roster.rows(self._snapshot, board)
-            self._countable = rows.line_up(self._now)
+            self._countable = rows.settle(self._now)
             if self._countable:
                 self._yields = Yields(self._snapshot, self._now, rows, board)
                 self._yields.asked(self._asked)
@@ -110,13 +110,9 @@ class Asking:
     def _by_rows(
         self, job: Job, demand: Demand, end: int | None, room: Room, board: Board, yields: Yields
     ) -> list[Job] | None:
-        out = yields.out(self._horizon.counted_until(end))
-        if self._candidates.differ:
-            most = yields.size
-            out = yields.beside(out, job.priority, self._candidates.over_share(job))
-        else:
-            most = yields.below(job.priority)
-        return yields.find(demand, room, board, most, out) if most else None
+        over = self._candidates.over_share(job) if self._candidates.differ else None
+        counted = self._horizon.counted_until(end)
+        return yields.find(demand, room, board, job.priority, counted, over)
 
     def _for_one_seat(
         self, job: Job, demand: Demand, end: int | None, room: Room

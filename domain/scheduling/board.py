@@ -70,9 +70,9 @@ class Board:
         return self._fleet.leaving
 
     @property
-    def turns(self) -> ModuleType:
-        """The loops of `fleet.turns`, likewise."""
-        return self._fleet.turns
+    def held(self) -> ModuleType:
+        """The loops of `fleet.held`, likewise."""
+        return self._fleet.held
 
     def put(self, node: NodeId, space: Space | None) -> None:
         """What the node has left is now this; None takes no work."""

@@ -10,8 +10,17 @@ from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.scheduling.board import Board
 from domain.scheduling.fleet.demand import MOST_GPUS
-from domain.scheduling.fleet.layout import FROM, JOB, NONE, SEAT, SEATS, SINCE, Ints
-from domain.scheduling.fleet.turns import NEVER
+from domain.scheduling.fleet.layout import (
+    FROM,
+    JOB,
+    NEVER,
+    NONE,
+    PRIORITY,
+    SEAT,
+    SEATS,
+    SPAN,
+    Ints,
+)
 from domain.values.ids import JobId
 from domain.values.time import SECOND
 
@@ -56,32 +65,33 @@ class Roster:
 
 
 class Rows:
-    """A slot for each job that may be asked, and in which order they are asked (`fleet.turns`)."""
+    """A slot for each job that may be asked, and a span of seats for each node (`fleet.held`)."""
 
     def __init__(self, board: Board) -> None:
         self.ids = board.ground.ids
-        self._index, self._cells, self._loops = board.ground.index, board.cells, board.turns
+        self._index, self._cells, self._loops = board.ground.index, board.cells, board.held
         self.slots: dict[JobId, int] = {}
         self.names: list[JobId] = []
-        """The job in each slot; a slot that is free has the last one's."""
+        """The job in each slot; in one that is free, the last that was."""
         self.sorts: dict[Sort, int] = {}
         """What jobs hold, by whom: a number for each."""
-        self.size = 0
-        """So many are in order."""
-        self.jobs, self.keys, self.seats = (self._cells.filled(0, 0) for _ in range(3))
-        self.turns, self.places, self._spare = (self._cells.filled(0, 0) for _ in range(3))
+        self.jobs, self.seats, self.order = (self._cells.filled(0, 0) for _ in range(3))
+        self._used = 0
+        """So much of the order is used."""
+        self.spans = self._cells.filled(len(self.ids) * SPAN, 0)
         self._free: list[int] = []
         self._left: dict[int, list[int]] = {}
         """Where so many seats once stood, and none do now."""
         self._seats = 0
-        self._moved: set[int] = set()
-        """Slots that have yet to find their place in the order."""
+        self._fresh: dict[int, range] = {}
+        """By slot: seats that no node has yet."""
         self._odd: set[int] = set()
-        """Slots with more than a row holds."""
-        ids = self.ids
-        self.by_name = self._cells.filled(len(ids), 0)
+        """Slots whose id is longer than a row holds."""
+        self._oldest, self._heaviest = NEVER, 1000
+        """No work is lost since before, and by nobody faster."""
+        self.by_name = self._cells.filled(len(self.ids), 0)
         """The place of each node by its name."""
-        for place, node in enumerate(sorted(range(len(ids)), key=ids.__getitem__)):
+        for place, node in enumerate(sorted(range(len(self.ids)), key=self.ids.__getitem__)):
             self.by_name[node] = place
 
     def put(self, snapshot: Snapshot, name: JobId) -> None:
@@ -97,48 +107,41 @@ class Rows:
             if slot is not None:
                 del self.slots[name]
                 self._free.append(slot)
-                self.jobs[slot * JOB + SINCE] = NEVER  # it loses nothing
             return
         if slot is None:
-            slot = self.slots[name] = self._free.pop() if self._free else len(self.names)
-            self._grow(slot)
+            slot = self.slots[name] = self._free.pop() if self._free else self._more()
             self.names[slot] = name
-        seats = self._seat(snapshot, slot, held)
+        first, count = self._seat(snapshot, slot, held), len(held.seats)
         row = _row(job, snapshot.saved.get(name, 0))
-        row += (self.sorts.setdefault(sort_of(job), len(self.sorts)), seats, len(held.seats), *_limbs(name))
+        self._oldest, self._heaviest = min(self._oldest, row[1]), max(self._heaviest, row[2])
+        row += (self.sorts.setdefault(sort_of(job), len(self.sorts)), first, count, *_limbs(name))
         self.jobs[slot * JOB : slot * JOB + JOB] = self._cells.of(row)
-        self._moved.add(slot)
+        self._fresh[slot] = range(first, first + count)
         if len(name.encode()) > ID_BYTES:
             self._odd.add(slot)
 
-    def line_up(self, now: int) -> bool:
-        """Bring them in the order to ask them at `now`; False where rows cannot tell it."""
-        loops = self._loops
-        if self._odd or not loops.losses(self.jobs, len(self.names), now, self.keys):
+    def settle(self, now: int) -> bool:
+        """See to it that every node has its seats; False where rows cannot tell the order."""
+        if self._odd or (now - self._oldest) * self._heaviest // 1000 > NEVER:
             return False
-        size = loops.without(self.turns, self.size, self.places)
-        for slot in self._moved:
-            self.turns[size] = slot
-            size += 1
-        self._moved.clear()
-        self.size = size
-        loops.sort(self.turns, size, self._spare, self.jobs, self.keys)
-        loops.line_up(self.turns, size, self.places)
+        fresh = self._cells.of([seat for seats in self._fresh.values() for seat in seats])
+        self._fresh.clear()
+        done = 0
+        while done < len(fresh):
+            done, self._used = self._loops.enter(
+                fresh, done, self.seats, self.spans, self.order, self._used
+            )
+            if done < len(fresh):
+                self.order = self._grown(self.order, 2 * len(self.order) + 4 * len(fresh) + 64)
         return True
-
-    def by_node(self) -> tuple[Ints, Ints]:
-        """From which to which the seats of each node stand in the second, by the order to ask."""
-        starts = self._cells.filled(len(self.ids) + 2, 0)
-        order = self._cells.filled(self._seats, 0)
-        self._loops.by_node(self.turns, self.size, self.jobs, self.seats, starts, order)
-        return starts, order
 
     def _leave(self, slot: int) -> None:
         """What was in the slot is there no more."""
-        first, count = self.jobs[slot * JOB + FROM], self.jobs[slot * JOB + SEATS]
-        self._left.setdefault(int(count), []).append(int(first))
-        self.places[slot] = NONE
-        self._moved.discard(slot)
+        if self._fresh.pop(slot, None) is None:
+            self._loops.withdraw(slot, self.jobs, self.seats, self.spans, self.order)
+        first, count = int(self.jobs[slot * JOB + FROM]), int(self.jobs[slot * JOB + SEATS])
+        self._left.setdefault(count, []).append(first)
+        self.jobs[slot * JOB + PRIORITY] = NEVER
         self._odd.discard(slot)
 
     def _seat(self, snapshot: Snapshot, slot: int, held: Allocation) -> int:
@@ -162,16 +165,13 @@ class Rows:
         self.seats[first * SEAT : (first + count) * SEAT] = self._cells.of(row)
         return first
 
-    def _grow(self, slot: int) -> None:
-        if slot < len(self.names):
-            return
+    def _more(self) -> int:
+        """A slot that was never used."""
+        slot = len(self.names)
         self.names.append(JobId(""))
-        if slot < len(self.turns):
-            return
-        size = 2 * slot + 64
-        self.jobs = self._grown(self.jobs, size * JOB)
-        self.turns, self._spare = self._grown(self.turns, size), self._cells.filled(size, 0)
-        self.places, self.keys = self._grown(self.places, size), self._cells.filled(2 * size, 0)
+        if len(self.names) * JOB > len(self.jobs):
+            self.jobs = self._grown(self.jobs, 2 * len(self.names) * JOB)
+        return slot
 
     def _grown(self, values: Ints, size: int) -> Ints:
         more = self._cells.filled(size, NONE)

@@ -8,7 +8,20 @@ from domain.job.job import Job
 from domain.scheduling.board import Board
 from domain.scheduling.demand import Demand
 from domain.scheduling.fleet.demand import MOST_MODELS
-from domain.scheduling.fleet.layout import FROM, JOB, NONE, SEAT, SEATS, STRIDE, WHERE, WHO, Ints
+from domain.scheduling.fleet.layout import (
+    COUNTED,
+    FIRST,
+    FROM,
+    JOB,
+    NONE,
+    SEAT,
+    SEATS,
+    SPAN,
+    STRIDE,
+    WHERE,
+    WHO,
+    Ints,
+)
 from domain.scheduling.preempt import may_be_asked
 from domain.scheduling.room import Room
 from domain.scheduling.roster import Rows, Sort
@@ -25,16 +38,17 @@ class Yields:
     """
 
     def __init__(self, snapshot: Snapshot, now: int, rows: Rows, board: Board) -> None:
-        """`rows` are lined up for this moment."""
+        """`rows` are settled."""
         self._snapshot, self._now, self._rows = snapshot, now, rows
-        self._cells, self._loops, self._turns = board.cells, board.leaving, board.turns
-        self._starts, self._order = rows.by_node()
+        self._cells, self._loops, self._held = board.cells, board.leaving, board.held
         self._out: dict[int | None, Ints] = {None: self._barred()}
         """The slots of those who are not asked, by the time until which who leaves is counted on."""
         nodes = len(rows.ids)
         self._scratch = self._cells.filled(nodes * STRIDE, 0)
         self._able, self._counts = self._cells.filled(nodes, 0), self._cells.filled(nodes, 0)
-        self._picked = self._cells.filled(rows.size, 0)
+        self._heap, self._heads, self._nexts = (self._cells.filled(nodes, 0) for _ in range(3))
+        self._picked = self._cells.filled(len(rows.names), 0)
+        self._nobody = self._cells.filled(0, 0)
 
     def _barred(self) -> Ints:
         """Those the rules on preemption let nobody ask."""
@@ -43,7 +57,7 @@ class Yields:
         out = self._cells.filled(len(rows.names), int(nobody))
         if rules.min_runtime_seconds:
             since = self._now - rules.min_runtime_seconds * SECOND
-            self._turns.too_new(rows.turns, rows.size, rows.jobs, since, out)
+            self._held.too_new(rows.jobs, len(rows.names), since, out)
         for name in self._snapshot.asked:
             slot = rows.slots.get(name)
             if slot is not None:
@@ -58,77 +72,75 @@ class Yields:
             for out in self._out.values():
                 out[slot] = 1
 
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return self._rows.size
-
-    def below(self, priority: int) -> int:
-        """How many, from the first, are of a lower priority."""
-        return int(self._turns.below(self._rows.turns, self._rows.size, self._rows.jobs, priority))
-
-    def out(self, counted: int | None) -> Ints:
+    def _out_by(self, counted: int | None) -> Ints:
         """Who is not asked where a start is planned with all who are expected to leave by then."""
         found = self._out.get(counted)
         if found is None:
             rows = self._rows
             found = self._out[counted] = self._out[None].copy()
-            self._turns.counted_on(rows.turns, rows.size, rows.jobs, self._now, counted, found)
-        return found
-
-    def beside(self, out: Ints, priority: int, gives_way: Callable[[Sort], bool]) -> Ints:
-        """Who is not asked where of this priority, and above, only some sorts of jobs give way."""
-        over = self._cells.of([int(gives_way(sort)) for sort in self._rows.sorts])
-        found, rows = out.copy(), self._rows
-        self._turns.more_important(rows.turns, rows.size, rows.jobs, priority, over, found)
+            self._held.counted_on(rows.jobs, len(rows.names), self._now, counted, found)
         return found
 
     def find(
-        self, demand: Demand, room: Room, board: Board, most: int, out: Ints
+        self,
+        demand: Demand,
+        room: Room,
+        board: Board,
+        priority: int,
+        counted: int | None,
+        gives_way: Callable[[Sort], bool] | None = None,
     ) -> list[Job] | None:
-        """Whom to ask of the first `most` without those who are `out`; None if all do not help."""
-        base, allowed, row = board.rows_for(demand, room.spaces)
-        if demand.replicas == 1:
-            return self._one_seat(base, allowed, row, most, out)
-        return self._gang(demand, base, allowed, row, most, out)
+        """Whom a job of this priority asks: of lower ones, and sorts that give way to it all the
+        same; None if all do not help. Who is expected to leave by `counted` is not asked."""
+        over = self._nobody
+        if gives_way is not None:
+            over = self._cells.of([int(gives_way(sort)) for sort in self._rows.sorts])
+        asked = *board.rows_for(demand, room.spaces), priority, over, self._out_by(counted)
+        return self._one_seat(*asked) if demand.replicas == 1 else self._gang(demand, *asked)
 
     def _one_seat(
-        self, base: Ints, allowed: Ints, row: Ints, most: int, out: Ints
+        self, base: Ints, allowed: Ints, row: Ints, priority: int, over: Ints, out: Ints
     ) -> list[Job] | None:
         """The cheapest victims on any one node."""
         rows = self._rows
         last, node = self._loops.first(
-            base, self._scratch, allowed, row, rows.seats, self._starts, self._order,
-            out, rows.places, most, rows.by_name,
+            base, self._scratch, allowed, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            priority, over, out, rows.by_name, self._now,
         )  # fmt: skip
         if last == NONE:
             return None
-        who = rows.turns[last]
-        begin = int(rows.jobs[who * JOB + FROM])
+        begin = int(rows.jobs[last * JOB + FROM])
         only = self._cells.filled(len(allowed), 0)
-        for seat in range(begin, begin + int(rows.jobs[who * JOB + SEATS])):
+        for seat in range(begin, begin + int(rows.jobs[last * JOB + SEATS])):
             each = rows.seats[seat * SEAT + WHERE]
             only[each] = allowed[each]
         picked: list[int] = []
-        for n in range(self._starts[node], self._starts[node + 1]):
-            other = int(rows.seats[self._order[n] * SEAT + WHO])
-            if rows.places[other] <= last and not out[other] and other not in picked[-1:]:
+        begin = int(rows.spans[node * SPAN + FIRST])
+        for n in range(begin, begin + int(rows.spans[node * SPAN + COUNTED])):
+            other = int(rows.seats[rows.order[n] * SEAT + WHO])
+            if other not in picked[-1:] and self._loops.asks(rows.jobs, other, priority, over, out):
                 picked.append(other)
+            if other == last:
+                break
         return self._fewest(base, only, row, picked)
 
     def _gang(
-        self, demand: Demand, base: Ints, allowed: Ints, row: Ints, most: int, out: Ints
-    ) -> list[Job] | None:
+        self, demand: Demand, base: Ints, allowed: Ints, row: Ints, priority: int, over: Ints,
+        out: Ints,
+    ) -> list[Job] | None:  # fmt: skip
         """Victims anywhere."""
-        rows = self._rows
+        rows, picked = self._rows, self._picked
         totals = self._begin(base, allowed, row, demand.replicas)
         size = self._loops.gather(
-            self._scratch, self._able, row, rows.seats, rows.jobs, rows.turns, out, most,
-            demand.replicas, demand.least, self._counts, totals, self._picked,
+            self._scratch, self._able, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            priority, over, out, self._now, demand.replicas, demand.least, self._counts, totals,
+            self._heap, self._heads, self._nexts, picked,
         )  # fmt: skip
-        if size == NONE or not self._turns.anybody(rows.turns, most, out):
+        if size == NONE:
             return None
-        return self._spare(row, self._picked, size, demand.replicas, demand.least, totals)
+        if not size and not self._held.anybody(rows.jobs, len(rows.names), priority, over, out):
+            return None  # it fits, but who may ask nobody is helped by nobody
+        return self._spare(row, picked, size, demand.replicas, demand.least, totals)
 
     def _fewest(self, base: Ints, allowed: Ints, row: Ints, picked: list[int]) -> list[Job]:
         """Those of the picked without whom there is no seat."""

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import counts, kernels, leaving, turns
+from domain.scheduling.fleet import counts, held, kernels, leaving
 
 for _called in (
     *("settle", "fragments", "fits", "pick", "shift", "level", "gradient", "rate", "alike", "fill"),
@@ -16,10 +16,11 @@ for _called in (
 ):
     register_jitable(getattr(kernels, _called))
 register_jitable(counts.seats)
-for _called in ("give", "takes", "qualifies", "load", "change", "enough"):
+for _called in (
+    *("give", "takes", "qualifies", "load", "change", "enough", "lost", "before", "holds_until"),
+    *("line_up", "asks", "head", "sift"),
+):
     register_jitable(getattr(leaving, _called))
-for _called in ("before", "merge"):
-    register_jitable(getattr(turns, _called))
 
 
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,13 +42,9 @@ begin = _compiled(leaving.begin)
 leave = _compiled(leaving.leave)
 gather = _compiled(leaving.gather)
 spare = _compiled(leaving.spare)
-losses = _compiled(turns.losses)
-sort = _compiled(turns.sort)
-without = _compiled(turns.without)
-line_up = _compiled(turns.line_up)
-by_node = _compiled(turns.by_node)
-too_new = _compiled(turns.too_new)
-counted_on = _compiled(turns.counted_on)
-more_important = _compiled(turns.more_important)
-anybody = _compiled(turns.anybody)
-below = _compiled(turns.below)
+asks = leaving.asks
+enter = _compiled(held.enter)
+withdraw = _compiled(held.withdraw)
+too_new = _compiled(held.too_new)
+counted_on = _compiled(held.counted_on)
+anybody = _compiled(held.anybody)

@@ -34,4 +34,8 @@ JOB = 12
 PRIORITY, SINCE, WEIGHT, STARTED, MICROS, SORT, FROM, SEATS, ID = range(9)
 """Work is lost since then, so many thousandths at a time; it started then (NONE: it did not) and is
 expected to run so long (NONE: nobody knows). `SORT` numbers whose it is and how much it holds. Its
-seats are `SEATS`, from `FROM` on; the last four integers are its id."""
+seats are `SEATS`, from `FROM` on; the last four integers are its id. Slots that are free have a
+priority of NEVER, work that starts NEVER is never lost."""
+NEVER = 2**62
+SPAN = 5
+FIRST, COUNTED, PLACES, LINED, UNTIL = range(SPAN)

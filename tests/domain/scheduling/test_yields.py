@@ -87,7 +87,7 @@ class _Search:
         board = self.rooms[0].board(demand_of(JobSpec("x", ProjectId("ml"), ("x",))))
         assert board is not None
         rows = self.snapshot.roster.rows(self.snapshot, board)
-        assert rows.line_up(cell.now)
+        assert rows.settle(cell.now)
         self.yields = Yields(self.snapshot, cell.now, rows, board)
         self.asked: set[JobId] = set()
 
@@ -96,7 +96,7 @@ class _Search:
         name = JobId(f"asks-{draw.random()}")
         spec = replace(_asker(draw), min_replicas=None)
         job = Job(name, spec, "ada", Phase.QUEUED, spec.priority)
-        demand, many = demand_of(spec), self.candidates.many(job)
+        demand = demand_of(spec)
         board = self.rooms[0].board(demand)
         assert board is not None, "the demand is simple"
         able = self.candidates.of(job, self.asked)
@@ -106,7 +106,7 @@ class _Search:
             expected = OneSeat(self.snapshot, demand, self.rooms[1], able).victims()
         else:
             expected = find_victims(self.snapshot, demand, self.rooms[1], able) if able else None
-        found = self.yields.find(demand, self.rooms[0], board, many, self.yields.out(None))
+        found = self.yields.find(demand, self.rooms[0], board, job.priority, None)
         assert found == expected
         if found:
             self._leave(draw, found, demand)
