@@ -42,7 +42,7 @@ class Asking:
 
         None if nobody can help, or the job's project made as many leave as it may.
         """
-        if not self._may(job, 1) or not self._can_be_helped(job, demand):
+        if not self._may(job, 1) or not self._can_be_helped(job, demand, room):
             return None
         if demand.replicas == 1 and demand.simple and place(demand, room) is not None:
             return []  # those asked for others leave more than these take
@@ -78,8 +78,10 @@ class Asking:
         made = self._made[job.spec.project] + victims
         return may_preempt(self._snapshot, job, made, self._now)
 
-    def _can_be_helped(self, job: Job, demand: Demand) -> bool:
+    def _can_be_helped(self, job: Job, demand: Demand, room: Room) -> bool:
         """False if the demand would not fit if all had left that may be asked: soon found out."""
+        if room.board(demand) is not None:
+            return True  # rows tell it as soon
         if not demand.simple or self._candidates.differ or self._asked_below > job.priority:
             return True
         if job.priority <= 0:

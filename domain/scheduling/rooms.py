@@ -60,7 +60,12 @@ class Rooms:
         self._later_noted.clear()
         space_of = _without_leaving(snapshot, free)
         room = None if self._later is None else _kept(self._later, noted, space_of, factors)
-        self._later = _room(snapshot, space_of, factors) if room is None else room
+        if room is None:
+            room = free.fork()
+            leaving = (snapshot.jobs[job] for job in snapshot.leaving)
+            for name in {seat.node for job in leaving for seat in job.seats}:
+                room.put(name, space_of(snapshot.nodes[name], factors))
+        self._later = room
         self._later.set_scoring(free.scoring)
         self._later.settle()
         return self._later

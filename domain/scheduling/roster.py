@@ -19,6 +19,7 @@ from domain.scheduling.fleet.layout import (
     SEAT,
     SEATS,
     SPAN,
+    STRIDE,
     Ints,
 )
 from domain.values.ids import JobId
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
 ID_BYTES = 32
+MOST_BELOW = 16
 Sort = tuple[str, int, int, int]
 """A project, and the GPU thousandths, CPU thousandths and bytes that a job of it holds in all."""
 
@@ -87,6 +89,7 @@ class Rows:
         """By slot: seats that no node has yet."""
         self._odd: set[int] = set()
         """Slots whose id is longer than a row holds."""
+        self._below = dict[int, tuple[Ints, Ints]]()
         self._oldest, self._heaviest = NEVER, 1000
         """No work is lost since before, and by nobody faster."""
         self.by_name = self._cells.filled(len(self.ids), 0)
@@ -134,6 +137,18 @@ class Rows:
             if done < len(fresh):
                 self.order = self._grown(self.order, 2 * len(self.order) + 4 * len(fresh) + 64)
         return True
+
+    def below(self, priority: int) -> tuple[Ints, Ints]:
+        """What those below a priority give back on each node, as far as known: see
+        `leaving.could`. Those of the priorities asked for last are kept."""
+        known = self._below.pop(priority, None)
+        if known is None:
+            nodes = len(self.ids)
+            known = self._cells.filled(nodes * STRIDE, 0), self._cells.filled(nodes, NONE)
+        self._below[priority] = known
+        if len(self._below) > MOST_BELOW:
+            del self._below[next(iter(self._below))]
+        return known
 
     def _leave(self, slot: int) -> None:
         """What was in the slot is there no more."""

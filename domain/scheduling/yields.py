@@ -13,6 +13,7 @@ from domain.scheduling.fleet.layout import (
     FIRST,
     FROM,
     JOB,
+    NEVER,
     NONE,
     SEAT,
     SEATS,
@@ -45,6 +46,7 @@ class Yields:
         """The slots of those who are not asked, by the time until which who leaves is counted on."""
         nodes = len(rows.ids)
         self._scratch = self._cells.filled(nodes * STRIDE, 0)
+        self._most = self._cells.filled(nodes, 0)
         self._able, self._counts = self._cells.filled(nodes, 0), self._cells.filled(nodes, 0)
         self._heap, self._heads, self._nexts = (self._cells.filled(nodes, 0) for _ in range(3))
         self._picked = self._cells.filled(len(rows.names), 0)
@@ -95,8 +97,24 @@ class Yields:
         over = self._nobody
         if gives_way is not None:
             over = self._cells.of([int(gives_way(sort)) for sort in self._rows.sorts])
-        asked = *board.rows_for(demand, room.spaces), priority, over, self._out_by(counted)
-        return self._one_seat(*asked) if demand.replicas == 1 else self._gang(demand, *asked)
+        base, allowed, row = board.rows_for(demand, room.spaces)
+        below = priority if gives_way is None else NEVER
+        if not self._helps(demand, base, allowed, row, below):
+            return None
+        asked = priority, over, self._out_by(counted)
+        if demand.replicas == 1:
+            return self._one_seat(base, allowed, row, *asked)
+        return self._gang(demand, base, allowed, row, *asked)
+
+    def _helps(self, demand: Demand, base: Ints, allowed: Ints, row: Ints, below: int) -> bool:
+        """Whether there would be seats enough once all below this priority had left; how many on
+        each node goes into `_most`."""
+        rows, totals = self._rows, self._cells.filled(MOST_MODELS, 0)
+        self._loops.could(
+            base, self._scratch, allowed, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            below, *rows.below(below), demand.replicas, self._most, totals,
+        )  # fmt: skip
+        return bool(self._loops.enough(row, totals, demand.least))
 
     def _one_seat(
         self, base: Ints, allowed: Ints, row: Ints, priority: int, over: Ints, out: Ints
@@ -104,7 +122,7 @@ class Yields:
         """The cheapest victims on any one node."""
         rows = self._rows
         last, node = self._loops.first(
-            base, self._scratch, allowed, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            base, self._scratch, self._most, row, rows.seats, rows.jobs, rows.spans, rows.order,
             priority, over, out, rows.by_name, self._now,
         )  # fmt: skip
         if last == NONE:

@@ -1,7 +1,8 @@
 """The loops that keep which seats a node's jobs have there; plain Python that numba compiles.
 
 Each node has a span of `order`, `SPAN` integers of `spans`: from where on, how many seats, for how
-many there is room, and from when to when they stand in the order to ask (`leaving.line_up`).
+many there is room, from when to when they stand in the order to ask (`leaving.line_up`), and how
+often one came or went.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from domain.scheduling.fleet.layout import (
     SPAN,
     STARTED,
     UNTIL,
+    VERSION,
     WHERE,
     Ints,
 )
@@ -45,6 +47,7 @@ def enter(fresh: Ints, done: int, seats: Ints, spans: Ints, order: Ints, used: i
             used += more
         order[spans[at + FIRST] + count] = fresh[done]
         spans[at + COUNTED], spans[at + UNTIL] = count + 1, NONE
+        spans[at + VERSION] += 1
         done += 1
     return done, used
 
@@ -61,6 +64,7 @@ def withdraw(slot: int, jobs: Ints, seats: Ints, spans: Ints, order: Ints) -> No
         for behind in range(n + 1, end):
             order[behind - 1] = order[behind]
         spans[at + COUNTED] -= 1
+        spans[at + VERSION] += 1
 
 
 def too_new(jobs: Ints, slots: int, since: int, out: Ints) -> None:

@@ -37,5 +37,5 @@ expected to run so long (NONE: nobody knows). `SORT` numbers whose it is and how
 seats are `SEATS`, from `FROM` on; the last four integers are its id. Slots that are free have a
 priority of NEVER, work that starts NEVER is never lost."""
 NEVER = 2**62
-SPAN = 5
-FIRST, COUNTED, PLACES, LINED, UNTIL = range(SPAN)
+SPAN = 6
+FIRST, COUNTED, PLACES, LINED, UNTIL, VERSION = range(SPAN)

@@ -40,6 +40,7 @@ from domain.scheduling.fleet.layout import (
     STRIDE,
     TAKES,
     UNTIL,
+    VERSION,
     WEIGHT,
     WHERE,
     WHO,
@@ -191,16 +192,41 @@ def asks(jobs: Ints, who: int, priority: int, over: Ints, out: Ints) -> bool:
     return bool(len(over) > 0 and over[jobs[who * JOB + SORT]])
 
 
+def could(
+    base: Ints, rows: Ints, allowed: Ints, demand: Ints, seats: Ints, jobs: Ints, spans: Ints,
+    order: Ints, below: int, more: Ints, seen: Ints, replicas: int, most: Ints, totals: Ints,
+) -> None:  # fmt: skip
+    """How many seats each node takes, at most, once all below a priority have left: into `most`.
+
+    `more` is what those give back on each node, kept as `seen` at a version of its span.
+    """
+    for node in range(len(allowed)):
+        at, span, most[node] = node * STRIDE, node * SPAN, 0
+        if allowed[node] and qualifies(base, at, demand):
+            if seen[node] != spans[span + VERSION]:
+                seen[node] = spans[span + VERSION]
+                for cell in range(at, at + STRIDE):
+                    more[cell] = 0
+                begin = spans[span + FIRST]
+                for each in range(begin, begin + spans[span + COUNTED]):
+                    if jobs[seats[order[each] * SEAT + WHO] * JOB + PRIORITY] < below:
+                        give(more, seats, order[each], 1)
+            for cell in range(at, at + STRIDE):
+                rows[cell] = base[cell] + more[cell]
+            most[node] = takes(rows, at, demand, replicas)
+            totals[rows[at + MODEL]] += most[node]
+
+
 def first(
     base: Ints, rows: Ints, allowed: Ints, demand: Ints, seats: Ints, jobs: Ints, spans: Ints,
     order: Ints, priority: int, over: Ints, out: Ints, names: Ints, now: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """After whose leaving one seat fits on a node, had all before left too that may be asked: the
-    first such, and its node, the first by name of equals; NONE if there is none."""
+    """After whose leaving one seat fits on an allowed node that will do, had all before left too
+    that may be asked: the first such, and the node, the first by name of equals; else NONE."""
     best, where = NONE, NONE
     for node in range(len(allowed)):
         at, span = node * STRIDE, node * SPAN
-        if spans[span + COUNTED] == 0 or not allowed[node] or not qualifies(base, at, demand):
+        if spans[span + COUNTED] == 0 or not allowed[node]:
             continue
         line_up(node, spans, order, seats, jobs, now)
         each, loaded = spans[span + FIRST], False
