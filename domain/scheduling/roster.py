@@ -101,9 +101,9 @@ class Rows:
         """The job as it is now; out of the rows if it may not be asked, whoever asks."""
         job, slot = snapshot.jobs.get(name), self.slots.get(name)
         held = None
-        if job is not None and job.allocation is not None:
-            if job.phase in MAY_BE_ASKED and job.spec.preemptible:
-                held = snapshot.allocations.get(job.allocation)
+        if job is not None and job.phase in MAY_BE_ASKED and job.spec.preemptible:
+            assert job.allocation is not None, "it is placed"
+            held = snapshot.allocations.get(job.allocation)
         if slot is not None:
             self._leave(slot)
         if job is None or held is None:

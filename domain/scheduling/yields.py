@@ -43,7 +43,7 @@ class Yields:
         self._snapshot, self._now, self._rows = snapshot, now, rows
         self._cells, self._loops, self._held = board.cells, board.leaving, board.held
         self._out: dict[int | None, Ints] = {None: self._barred()}
-        """The slots of those who are not asked, by the time until which who leaves is counted on."""
+        """Slots of those who are not asked, by the time until which who leaves is counted on."""
         nodes = len(rows.ids)
         self._scratch = self._cells.filled(nodes * STRIDE, 0)
         self._most = self._cells.filled(nodes, 0)

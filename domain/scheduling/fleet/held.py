@@ -31,7 +31,9 @@ from domain.scheduling.fleet.layout import (
 _SECOND = 1_000_000
 
 
-def enter(fresh: Ints, done: int, seats: Ints, spans: Ints, order: Ints, used: int) -> tuple[int, int]:
+def enter(
+    fresh: Ints, done: int, seats: Ints, spans: Ints, order: Ints, used: int
+) -> tuple[int, int]:
     """Add these seats, from the one numbered `done` on, to the spans of their nodes, until `order`
     is full: how many are done, and how much of `order` is used."""
     while done < len(fresh):
@@ -91,8 +93,8 @@ def counted_on(jobs: Ints, slots: int, now: int, until: int, out: Ints) -> None:
 def anybody(jobs: Ints, slots: int, priority: int, over: Ints, out: Ints) -> bool:
     """Whether a job of this priority may ask somebody, as `leaving.asks` has it."""
     for slot in range(slots):
-        its = jobs[slot * JOB + PRIORITY]
-        if its != NEVER and not out[slot]:
-            if its < priority or (len(over) > 0 and over[jobs[slot * JOB + SORT]]):
-                return True
+        its, sort = jobs[slot * JOB + PRIORITY], jobs[slot * JOB + SORT]
+        may = its < priority or (len(over) > 0 and its != NEVER and over[sort])
+        if may and not out[slot]:
+            return True
     return False
