@@ -74,7 +74,7 @@ class Yields:
             for out in self._out.values():
                 out[slot] = 1
 
-    def _out_by(self, counted: int | None) -> Ints:
+    def out_by(self, counted: int | None) -> Ints:
         """Who is not asked where a start is planned with all who are expected to leave by then."""
         found = self._out.get(counted)
         if found is None:
@@ -101,7 +101,7 @@ class Yields:
         below = priority if gives_way is None else NEVER
         if not self._helps(demand, base, allowed, row, below):
             return None
-        asked = priority, over, self._out_by(counted)
+        asked = priority, over, self.out_by(counted)
         if demand.replicas == 1:
             return self._one_seat(base, allowed, row, *asked)
         return self._gang(demand, base, allowed, row, *asked)

@@ -14,17 +14,22 @@ from domain.job import job as jobs
 from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
 from domain.policy.events import Order, PreemptionRules, SchedulerSet
+from domain.scheduling.board import Board
 from domain.scheduling.demand import demand_of
+from domain.scheduling.ends import expected_end
 from domain.scheduling.fleet import leaving
-from domain.scheduling.fleet.layout import SEAT
+from domain.scheduling.fleet.demand import MOST_MODELS
+from domain.scheduling.fleet.layout import COUNTED, FIRST, SEAT, SPAN, STRIDE, TAKES, WHO
 from domain.scheduling.holdout import hold_out
 from domain.scheduling.plan import plan
 from domain.scheduling.preempt import Candidates
 from domain.scheduling.rank import Ranks
+from domain.scheduling.room import Room
 from domain.scheduling.roster import Rows
-from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
+from domain.scheduling.yields import Yields
+from domain.values.ids import DeviceId, NodeId, ProjectId
 from domain.values.time import SECOND
-from tests.domain.scheduling.cell import Cell
+from tests.domain.scheduling.cell import STOPPED, Cell
 from tests.domain.scheduling.crowded import (
     a_node,
     asking_job,
@@ -89,7 +94,7 @@ def _happen(draw: random.Random, cell: Cell, name: str) -> None:
         case 6:
             for victim in cell.in_phase(Phase.PREEMPTING):
                 if draw.random() < 0.6:
-                    cell.end(victim)
+                    cell.end(victim, STOPPED)
         case 7 if job is not None:
             manifest = Manifest(0, "0" * 64, 1, 1, 1)
             saved = Committed(job, cell.job(job).attempt, 1, CheckpointCause.INTERVAL, manifest)
@@ -137,22 +142,64 @@ def _rule(draw: random.Random, cell: Cell) -> None:
     cell.record("policy/cell", [SchedulerSet(chosen)])
 
 
-@settings(max_examples=50)
-@given(st.randoms(use_true_random=False), st.lists(st.integers(0, 10**10), min_size=1, max_size=5))
-def test_an_order_that_holds_until_then_does(draw: random.Random, waits: list[int]) -> None:
-    """On a node the seats stand as candidates are sorted by objects, now and at later moments."""
-    cell = crowded_cell(draw, 1, board_from=0)
-    board = cell.snapshot.rooms.free(cell.snapshot).board(demand_of(ANY))
-    assert board is not None
-    for wait in [0, *waits]:
+@settings(max_examples=60)
+@given(st.randoms(use_true_random=False), st.lists(st.integers(0, 10**10), min_size=3, max_size=8))
+def test_rows_say_what_objects_do_after_any_history(draw: random.Random, waits: list[int]) -> None:
+    """Who may be asked, in which order on each node, and what they give back there."""
+    cell = crowded_cell(draw, draw.randint(1, 3), board_from=0)
+    for number, wait in enumerate(waits):
         cell.now += wait
-        rows = cell.snapshot.roster.rows(cell.snapshot, board)
+        room = cell.snapshot.rooms.free(cell.snapshot)
+        board = room.board(demand_of(ANY))
+        assert board is not None, "there are nodes"
+        rows, fresh = cell.snapshot.roster.rows(cell.snapshot, board), Rows(board)
+        for held in cell.snapshot.allocations.values():
+            fresh.put(cell.snapshot, held.job)
         assert rows.settle(cell.now)
-        leaving.line_up(0, rows.spans, rows.order, rows.seats, rows.jobs, cell.now)
-        found = Candidates(cell.snapshot, cell.now, Ranks(cell.snapshot, cell.now)).everyone
-        assert list(dict.fromkeys(_on(rows))) == [job.id for job in found]
+        assert fresh.settle(cell.now)
+        _compare(cell, rows, board)
+        for priority in (1, 3):
+            assert _given_back(rows, room, priority) == _given_back(fresh, room, priority)
+        for each in range(draw.randint(0, 4)):
+            _happen(draw, cell, f"{number}-{each}")
+            cell.conclude()
+        for placement in cell.decide().placements:
+            cell.start(placement.job)
 
 
-def _on(rows: Rows) -> list[JobId]:
-    first, count = rows.spans[0], rows.spans[1]
-    return [rows.names[rows.seats[seat * SEAT]] for seat in rows.order[first : first + count]]
+def _compare(cell: Cell, rows: Rows, board: Board) -> None:
+    snapshot, now = cell.snapshot, cell.now
+    found = Candidates(snapshot, now, Ranks(snapshot, now)).everyone
+    yields, until = Yields(snapshot, now, rows, board), now + 200 * SECOND
+    out, gone = yields.out_by(None), yields.out_by(until)
+    assert {name for name, slot in rows.slots.items() if not out[slot]} == {j.id for j in found}
+    ends = {job.id: expected_end(job, now) for job in found}
+    assert {name for name in ends if not gone[rows.slots[name]]} == {
+        name for name, end in ends.items() if end is None or end > until
+    }
+    for number, node in enumerate(rows.ids):
+        leaving.line_up(number, rows.spans, rows.order, rows.seats, rows.jobs, now)
+        first = rows.spans[number * SPAN + FIRST]
+        seats = rows.order[first : first + rows.spans[number * SPAN + COUNTED]]
+        slots = dict.fromkeys(rows.seats[seat * SEAT + WHO] for seat in seats)
+        on = [job.id for job in found if node in {seat.node for seat in job.seats}]
+        assert [rows.names[slot] for slot in slots if not out[slot]] == on
+
+
+def _given_back(rows: Rows, room: Room, priority: int) -> list[int]:
+    """What all below the priority give back, node by node."""
+    board = room.board(demand_of(ANY))
+    assert board is not None, "there are nodes"
+    base, allowed, row = board.rows_for(demand_of(ANY), room.spaces)
+    scratch, most, totals = list(base), [0] * len(allowed), [0] * MOST_MODELS
+    more, seen = rows.below(priority)
+    leaving.could(
+        base, scratch, [1] * len(allowed), row, rows.seats, rows.jobs, rows.spans, rows.order,
+        priority, more, seen, 1, most, totals,
+    )  # fmt: skip
+    return [
+        cell
+        for node in range(len(allowed))
+        if base[node * STRIDE + TAKES]
+        for cell in more[node * STRIDE : (node + 1) * STRIDE]
+    ]
