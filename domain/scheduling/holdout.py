@@ -59,4 +59,4 @@ def _node(snapshot: Snapshot, node_id: NodeId) -> None:
     known = snapshot.nodes.get(node_id)
     if known is not None:
         known.node = replace(known.node, cordoned=True, draining=False)
-        snapshot.rooms.note(node_id)
+        snapshot.rooms.note(node_id, itself=True)

@@ -317,5 +317,5 @@ class Snapshot:
             self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
-        self.rooms.note(state.node.id)
+        self.rooms.note(state.node.id, itself=True)
         state.recount(self.allocations[held] for held in sorted(state.held))
