@@ -66,6 +66,7 @@ def withdraw(slot: int, jobs: Ints, seats: Ints, spans: Ints, order: Ints) -> No
         for behind in range(n + 1, end):
             order[behind - 1] = order[behind]
         spans[at + COUNTED] -= 1
+        spans[at + UNTIL] = NONE
         spans[at + VERSION] += 1
 
 

@@ -18,6 +18,9 @@ from domain.scheduling.fleet.layout import (
     FIRST,
     FROM,
     GPU,
+    HEAD,
+    HEAD_SINCE,
+    HEAD_WEIGHT,
     ID,
     JOB,
     LINED,
@@ -122,9 +125,9 @@ def enough(demand: Ints, totals: Ints, least: int) -> bool:
     return bool(found >= least)
 
 
-def lost(jobs: Ints, slot: int, now: int) -> int:
+def lost(since: int, weight: int, now: int) -> int:
     """The work that a job would lose, as `preempt.work_lost`."""
-    ran, weight = now - jobs[slot * JOB + SINCE], jobs[slot * JOB + WEIGHT]
+    ran = now - since
     return int(ran * (weight // WHOLE) + ran * (weight % WHOLE) // WHOLE) if ran > 0 else 0
 
 
@@ -132,7 +135,8 @@ def before(jobs: Ints, one: int, other: int, now: int) -> bool:
     """Whether one is asked before the other: the lower priority, the less work lost, the id."""
     mine, its = jobs[one * JOB + PRIORITY], jobs[other * JOB + PRIORITY]
     if mine == its:
-        mine, its = lost(jobs, one, now), lost(jobs, other, now)
+        mine = lost(jobs[one * JOB + SINCE], jobs[one * JOB + WEIGHT], now)
+        its = lost(jobs[other * JOB + SINCE], jobs[other * JOB + WEIGHT], now)
     if mine != its:
         return bool(mine < its)
     for key in range(ID, JOB):
@@ -154,7 +158,8 @@ def holds_until(jobs: Ints, one: int, other: int, now: int) -> int:
     faster = weight - jobs[its + WEIGHT]
     if faster == 0:
         return NEVER  # each microsecond is at least one of work
-    beyond = lost(jobs, other, now) - lost(jobs, one, now) - 2  # what is below one is cut off
+    beyond = lost(behind, jobs[its + WEIGHT], now) - lost(since, weight, now)
+    beyond -= 2  # what is below one is cut off
     if beyond < 0:
         return now
     return int(now + beyond // (faster // WHOLE + 1)) if faster > 0 else NEVER
@@ -180,6 +185,10 @@ def line_up(
         if one != other:
             until = min(until, holds_until(jobs, one, other, now))
     spans[at + LINED], spans[at + UNTIL] = now, until
+    if begin < end:
+        who = seats[order[begin] * SEAT + WHO] * JOB
+        spans[at + HEAD], spans[at + HEAD_SINCE] = jobs[who + PRIORITY], jobs[who + SINCE]
+        spans[at + HEAD_WEIGHT] = jobs[who + WEIGHT]
 
 
 def asks(jobs: Ints, who: int, priority: int, over: Ints, out: Ints) -> bool:
@@ -223,12 +232,16 @@ def first(
 ) -> tuple[int, int]:  # fmt: skip
     """After whose leaving one seat fits on an allowed node that will do, had all before left too
     that may be asked: the first such, and the node, the first by name of equals; else NONE."""
-    best, where = NONE, NONE
+    best, where, rank, least = NONE, NONE, 0, 0
     for node in range(len(allowed)):
         at, span = node * STRIDE, node * SPAN
         if spans[span + COUNTED] == 0 or not allowed[node]:
             continue
         line_up(node, spans, order, seats, jobs, now)
+        if best != NONE and spans[span + HEAD] >= rank:
+            loses = lost(spans[span + HEAD_SINCE], spans[span + HEAD_WEIGHT], now)
+            if spans[span + HEAD] > rank or loses > least:
+                continue  # all here are asked later
         each, loaded = spans[span + FIRST], False
         end = each + spans[span + COUNTED]
         while each < end:
@@ -248,7 +261,8 @@ def first(
                 each += 1
             if takes(rows, at, demand, 1) > 0:
                 if best == NONE or who != best or names[node] < names[where]:
-                    best, where = who, node
+                    best, where, rank = who, node, jobs[who * JOB + PRIORITY]
+                    least = lost(jobs[who * JOB + SINCE], jobs[who * JOB + WEIGHT], now)
                 break
     return int(best), int(where)
 
