@@ -55,11 +55,9 @@ def test_small_cells_are_decided_the_same_after_any_history(
 
 def test_a_large_cell_is_decided_the_same_after_any_history() -> None:
     """Likewise by compiled loops."""
-    draw, asked = random.Random("roster"), 0
-    for _ in range(2):
-        cell = crowded_cell(draw, 66)
-        asked += sum(_cycle(draw, cell, number) for number in range(12))
-    assert asked > 24
+    draw = random.Random("roster")
+    cell = crowded_cell(draw, 66)
+    assert sum(_cycle(draw, cell, number) for number in range(12)) > 12
 
 
 def _cycle(draw: random.Random, cell: Cell, number: int) -> int:
@@ -143,9 +141,11 @@ def _rule(draw: random.Random, cell: Cell) -> None:
 
 
 @settings(max_examples=60)
-@given(st.randoms(use_true_random=False), st.lists(st.integers(0, 10**10), min_size=3, max_size=8))
-def test_rows_say_what_objects_do_after_any_history(draw: random.Random, waits: list[int]) -> None:
+@given(st.integers(0, 2**32))
+def test_rows_say_what_objects_do_after_any_history(seed: int) -> None:
     """Who may be asked, in which order on each node, and what they give back there."""
+    draw = random.Random(seed)
+    waits = [draw.choice((0, 1, SECOND, 60 * SECOND, draw.randrange(10**10))) for _ in range(8)]
     cell = crowded_cell(draw, draw.randint(1, 3), board_from=0)
     for number, wait in enumerate(waits):
         cell.now += wait
