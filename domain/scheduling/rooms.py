@@ -206,14 +206,14 @@ def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
 
 def _without_leaving(snapshot: Snapshot, free: Room) -> SpaceOf:
     """What a node has left without those that were asked to leave for another."""
+    leaving = {snapshot.jobs[job].allocation for job in snapshot.leaving}
 
     def space_of(state: NodeState, _: dict[str, Overcommit]) -> Space | None:
         space = free.spaces.get(state.node.id)
-        held = (snapshot.allocations[name] for name in state.held)
-        gone = [each for each in held if each.job in snapshot.leaving]
+        gone = state.held & leaving
         if space is not None and gone:
             space = space.copy()
-            space.leave(gone)
+            space.leave(snapshot.allocations[name] for name in gone)
         return space
 
     return space_of
