@@ -18,7 +18,7 @@ for _called in (
 register_jitable(counts.seats)
 for _called in (
     *("give", "takes", "qualifies", "load", "change", "enough", "lost", "before", "holds_until"),
-    *("line_up", "asks", "head", "sift"),
+    *("line_up", "asks", "head", "sift", "behind"),
 ):
     register_jitable(getattr(leaving, _called))
 

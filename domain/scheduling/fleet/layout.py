@@ -37,6 +37,6 @@ expected to run so long (NONE: nobody knows). `SORT` numbers whose it is and how
 seats are `SEATS`, from `FROM` on; the last four integers are its id. Slots that are free have a
 priority of NEVER, work that starts NEVER is never lost."""
 NEVER = 2**62
-SPAN = 9
-FIRST, COUNTED, PLACES, LINED, UNTIL, VERSION, HEAD, HEAD_SINCE, HEAD_WEIGHT = range(SPAN)
-"""The last three are of the first in line: its priority, and what it loses since when."""
+SPAN = 13
+FIRST, COUNTED, PLACES, LINED, UNTIL, VERSION, HEAD, HEAD_SINCE, HEAD_WEIGHT, HEAD_ID = range(10)
+"""What begins with HEAD is of the first in line: priority, what it loses since when, and the id."""

@@ -19,6 +19,7 @@ from domain.scheduling.fleet.layout import (
     FROM,
     GPU,
     HEAD,
+    HEAD_ID,
     HEAD_SINCE,
     HEAD_WEIGHT,
     ID,
@@ -189,6 +190,24 @@ def line_up(
         who = seats[order[begin] * SEAT + WHO] * JOB
         spans[at + HEAD], spans[at + HEAD_SINCE] = jobs[who + PRIORITY], jobs[who + SINCE]
         spans[at + HEAD_WEIGHT] = jobs[who + WEIGHT]
+        for key in range(JOB - ID):
+            spans[at + HEAD_ID + key] = jobs[who + ID + key]
+
+
+def behind(
+    span: int, spans: Ints, jobs: Ints, best: int, rank: int, least: int, now: int
+) -> bool:  # fmt: skip
+    """Whether all on a node are asked after the best, of this priority, that loses the least."""
+    if spans[span + HEAD] != rank:
+        return bool(spans[span + HEAD] > rank)
+    loses = lost(spans[span + HEAD_SINCE], spans[span + HEAD_WEIGHT], now)
+    if loses != least:
+        return bool(loses > least)
+    for key in range(JOB - ID):
+        mine, its = spans[span + HEAD_ID + key], jobs[best * JOB + ID + key]
+        if mine != its:
+            return bool(mine > its)
+    return False
 
 
 def asks(jobs: Ints, who: int, priority: int, over: Ints, out: Ints) -> bool:
@@ -220,7 +239,8 @@ def could(
                 for each in range(begin, begin + spans[span + COUNTED]):
                     if jobs[seats[order[each] * SEAT + WHO] * JOB + PRIORITY] < below:
                         give(more, seats, order[each], 1)
-            for cell in range(at, at + STRIDE):
+            used = GPU + (base[at + DEVICES] if demand[2] > 0 else 0)
+            for cell in range(at, at + used):
                 rows[cell] = base[cell] + more[cell]
             most[node] = takes(rows, at, demand, replicas)
             totals[rows[at + MODEL]] += most[node]
@@ -238,10 +258,8 @@ def first(
         if spans[span + COUNTED] == 0 or not allowed[node]:
             continue
         line_up(node, spans, order, seats, jobs, now)
-        if best != NONE and spans[span + HEAD] >= rank:
-            loses = lost(spans[span + HEAD_SINCE], spans[span + HEAD_WEIGHT], now)
-            if spans[span + HEAD] > rank or loses > least:
-                continue  # all here are asked later
+        if best != NONE and behind(span, spans, jobs, best, rank, least, now):
+            continue
         each, loaded = spans[span + FIRST], False
         end = each + spans[span + COUNTED]
         while each < end:
