@@ -31,6 +31,8 @@ class Asking:
         """How many the jobs of each project made leave."""
         self._searches: dict[tuple[Demand, int], OneSeat] = {}
         self._yields: Yields | None = None
+        self._countable = True
+        """Whether rows can tell who may be asked, as far as known."""
         self._given: list[tuple[Found, Demand]] = []
         self._below: dict[int, tuple[Room, int]] = {}
         """By priority: what is there without all that may be asked, beside so many of `_given`."""
@@ -40,19 +42,22 @@ class Asking:
 
         None if nobody can help, or the job's project made as many leave as it may.
         """
-        if not self._may(job, 1) or not self._can_be_helped(job, demand):
+        if not self._may(job, 1) or not self._can_be_helped(job, demand, room):
             return None
-        board = None if self._candidates.differ else room.board(demand)
         if demand.replicas == 1 and demand.simple and place(demand, room) is not None:
-            found: list[Job] | None = []  # those asked for others leave more than these take
-        elif board is not None:
-            found = self._by_rows(job, demand, end, room, board)
-        elif demand.replicas == 1 and demand.simple:
-            found = self._for_one_seat(job, demand, end, room)
-        else:
-            able = self._able(job, end)
-            found = find_victims(self._snapshot, demand, room, able) if able else None
+            return []  # those asked for others leave more than these take
+        found = self._find(job, demand, end, room) if self._candidates.may_ask(job) else None
         return found if found is not None and self._may(job, len(found)) else None
+
+    def _find(self, job: Job, demand: Demand, end: int | None, room: Room) -> list[Job] | None:
+        board = room.board(demand)
+        yields = None if board is None else self._rows(board)
+        if board is not None and yields is not None:
+            return self._by_rows(job, demand, end, room, board, yields)
+        if demand.replicas == 1 and demand.simple:
+            return self._for_one_seat(job, demand, end, room)
+        able = self._able(job, end)
+        return find_victims(self._snapshot, demand, room, able) if able else None
 
     def note(self, job: Job, victims: list[Job]) -> None:
         """These were asked to leave for the job, and the room has what they held."""
@@ -63,7 +68,7 @@ class Asking:
         for search in self._searches.values():
             search.left(victims)
         if self._yields is not None:
-            self._yields.asked(victims)
+            self._yields.asked([victim.id for victim in victims])
 
     def took(self, found: Found, demand: Demand) -> None:
         """Seats were given away in this cycle, or kept for a job."""
@@ -73,8 +78,10 @@ class Asking:
         made = self._made[job.spec.project] + victims
         return may_preempt(self._snapshot, job, made, self._now)
 
-    def _can_be_helped(self, job: Job, demand: Demand) -> bool:
+    def _can_be_helped(self, job: Job, demand: Demand, room: Room) -> bool:
         """False if the demand would not fit if all had left that may be asked: soon found out."""
+        if room.board(demand) is not None:
+            return True  # rows tell it as soon
         if not demand.simple or self._candidates.differ or self._asked_below > job.priority:
             return True
         if job.priority <= 0:
@@ -92,19 +99,22 @@ class Asking:
         self._below[priority] = (room, len(self._given))
         return room
 
+    def _rows(self, board: Board) -> Yields | None:
+        """Who may be asked, by rows; None where rows cannot tell."""
+        if self._countable and self._yields is None:
+            rows = self._snapshot.roster.rows(self._snapshot, board)
+            self._countable = rows.settle(self._now)
+            if self._countable:
+                self._yields = Yields(self._snapshot, self._now, rows, board)
+                self._yields.asked(self._asked)
+        return self._yields
+
     def _by_rows(
-        self, job: Job, demand: Demand, end: int | None, room: Room, board: Board
+        self, job: Job, demand: Demand, end: int | None, room: Room, board: Board, yields: Yields
     ) -> list[Job] | None:
-        many, counted = self._candidates.many(job), self._horizon.counted_until(end)
-        if not many:
-            return None
-        if self._yields is None or self._yields.ground is not board.ground:
-            everyone = self._candidates.everyone
-            self._yields = Yields(self._snapshot, self._now, everyone, board)
-            self._yields.asked([each for each in everyone if each.id in self._asked])
-        if demand.replicas == 1:
-            return self._yields.one_seat(demand, room, board, many, counted)
-        return self._yields.gang(demand, room, board, many, counted)
+        over = self._candidates.over_share(job) if self._candidates.differ else None
+        counted = self._horizon.counted_until(end)
+        return yields.find(demand, room, board, job.priority, counted, over)
 
     def _for_one_seat(
         self, job: Job, demand: Demand, end: int | None, room: Room

@@ -69,6 +69,11 @@ class Board:
         """The loops of `fleet.leaving`, compiled for large fleets."""
         return self._fleet.leaving
 
+    @property
+    def held(self) -> ModuleType:
+        """The loops of `fleet.held`, likewise."""
+        return self._fleet.held
+
     def put(self, node: NodeId, space: Space | None) -> None:
         """What the node has left is now this; None takes no work."""
         number = self.ground.index[node]

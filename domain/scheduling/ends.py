@@ -31,7 +31,7 @@ class Ends:
             if seconds is not None:
                 end = self.of[allocation] = job.started_at + seconds * SECOND
                 insort(self.planned, (end, allocation))
-        else:
+        elif not job.leaves_for_another:  # whoever does is counted as gone
             self.loose[allocation] = None
 
     def forget(self, allocation: AllocationId) -> None:

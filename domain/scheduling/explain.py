@@ -59,11 +59,6 @@ def explain(
     )
 
 
-def never_fits(demand: Demand, snapshot: Snapshot) -> bool:
-    """Whether the nodes that are alive would not hold it even if nothing else ran."""
-    return place(demand, snapshot.rooms.empty(snapshot)) is None
-
-
 def _counted(
     demand: Demand, snapshot: Snapshot, room: Room, reserved: frozenset[NodeId]
 ) -> Counter[Constraint | None]:
@@ -148,7 +143,7 @@ def _dominant(
     left -= counts[Constraint.GPU_TYPE]
     if not left:
         return WaitCode.GPU_TYPE_ABSENT
-    if left == sum(counts[c] for c in _SIZES) or never_fits(demand, snapshot):
+    if left == sum(counts[c] for c in _SIZES) or snapshot.rooms.never_fits(snapshot, demand):
         return WaitCode.NEVER_FITS
     if place(demand, free) is not None:
         return WaitCode.CAPACITY_RESERVED

@@ -48,6 +48,7 @@ def hold_out(snapshot: Snapshot, stream: StreamId, version: int) -> bool:
 def _job(snapshot: Snapshot, job_id: JobId) -> None:
     snapshot.held_out.add(StreamId(f"job/{job_id}"))
     snapshot.lines.remove(job_id)
+    snapshot.roster.note(job_id)
     job = snapshot.jobs.get(job_id)
     if job is not None:  # so it is neither asked to leave nor expected to
         spec = replace(job.spec, estimate_seconds=None, time_limit_seconds=None)
@@ -58,4 +59,4 @@ def _node(snapshot: Snapshot, node_id: NodeId) -> None:
     known = snapshot.nodes.get(node_id)
     if known is not None:
         known.node = replace(known.node, cordoned=True, draining=False)
-        snapshot.rooms.note(node_id)
+        snapshot.rooms.note(node_id, itself=True)

@@ -186,7 +186,7 @@ class Horizon:
         found = []
         for name in [*ends.loose, *ends.late(self._now)]:
             job = self._snapshot.jobs[known[name].job]
-            end = None if job.leaves_for_another else expected_end(job, self._now)
+            end = expected_end(job, self._now)
             if end is not None:
                 found.append((end, name))
         return sorted(found)

@@ -202,13 +202,14 @@ class _Cycle:
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
         """Keep the seats a preemptor was promised from everybody else, while it can have them."""
         end = _end(job, self.left_by)
-        demand = demand_of(job.spec)
+        known = self.snapshot.lines.of_job.get(job.id)
+        demand = demand_of(job.spec) if known is None else known[0].demand
         if len(seats) != demand.replicas:
             demand = replace(demand, replicas=len(seats))
         closed = self._kept(job, end)
         if (
             self.ledger.affordable(job) >= len(seats)
-            and not any(seat.node in closed for seat in seats)
+            and not (closed and any(seat.node in closed for seat in seats))
             and self.later.holds(seats, demand)
         ):
             found = Found(seats, self.snapshot.model_of(seats[0]))

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 
 from domain.allocation.allocation import Allocation
 from domain.job.job import Job
-from domain.job.transitions import Phase
 from domain.scheduling.demand import Demand
 from domain.scheduling.place import place
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room, eligible, models_for
+from domain.scheduling.roster import MAY_BE_ASKED, Sort, sort_of
 from domain.scheduling.snapshot import Asked, Snapshot
 from domain.scheduling.space import Space
 from domain.values.ids import JobId, NodeId
 from domain.values.time import HOUR, SECOND
 
-_MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
 _NEVER = Asked()
 
 
@@ -36,7 +35,7 @@ class Candidates:
 
     def of(self, job: Job, spared: set[JobId]) -> list[Job]:
         """Those that may make room for `job`, without those that are spared."""
-        if job.priority < self._rules.priority_threshold:
+        if not self.may_ask(job):
             return []
         if self.differ:
             found = self._in_order(each for each in self._able if self._gives_way(each, job))
@@ -45,9 +44,14 @@ class Candidates:
             found = self.everyone[:many] if many else []
         return [victim for victim in found if victim.id not in spared]
 
+    def may_ask(self, job: Job) -> bool:
+        """Whether the job may ask anybody."""
+        least = self._rules.priority_threshold
+        return job.priority >= (least if self.differ else max(1, least))
+
     def many(self, job: Job) -> int:
         """How many of everyone, from the first, may make room for the job where none differ."""
-        if job.priority <= 0 or job.priority < self._rules.priority_threshold:
+        if not self.may_ask(job):
             return 0
         return bisect_left(self.everyone, job.priority, key=lambda victim: victim.priority)
 
@@ -64,10 +68,10 @@ class Candidates:
         return [
             victim
             for allocation in snapshot.allocations.values()
-            if (victim := jobs[allocation.job]).phase in _MAY_BE_ASKED
+            if (victim := jobs[allocation.job]).phase in MAY_BE_ASKED
             and victim.allocation == allocation.id
             and victim.spec.preemptible
-            and (not (by_job or victim.id in asked) or _may_be_asked(snapshot, victim, now))
+            and (not (by_job or victim.id in asked) or may_be_asked(snapshot, victim, now))
         ]
 
     def _in_order(self, found: Iterable[Job]) -> list[Job]:
@@ -76,14 +80,18 @@ class Candidates:
         return [victim for *_, victim in sorted(ranked, key=_rank)]
 
     def _gives_way(self, victim: Job, job: Job) -> bool:
-        if victim.priority < job.priority:
-            return True
-        return (
-            self._rules.over_share
-            and self._ranks.moves
-            and victim.spec.project != job.spec.project
-            and self._ranks.share_after(job, 1) < self._ranks.share_after(victim, -1)
+        return victim.priority < job.priority or (
+            self.differ and self.over_share(job)(sort_of(victim))
         )
+
+    def over_share(self, job: Job) -> Callable[[Sort], bool]:
+        """Which jobs give way to this one whatever their priority: their project has more than its
+        share without them, compared with this one's with it."""
+        ranks, mine = self._ranks, sort_of(job)
+        if not ranks.moves:
+            return lambda _: False
+        share = ranks.share_after(mine, 1)
+        return lambda other: other[0] != mine[0] and share < ranks.share_after(other, -1)
 
 
 _rank = itemgetter(0, 1, 2)
@@ -110,7 +118,8 @@ def work_lost(snapshot: Snapshot, victim: Job, now: int) -> int:
     return (now - since) * weight // 1000 if now > since else 0
 
 
-def _may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
+def may_be_asked(snapshot: Snapshot, victim: Job, now: int) -> bool:
+    """Whether the rules on preemption let anybody ask a running job to leave."""
     rules = snapshot.policy.scheduler.preemption
     asked = snapshot.asked.get(victim.id, _NEVER)
     lately = sum(at > now - HOUR for at in asked.lately)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from domain.job.job import Job
 from domain.policy.events import Cohort, Order
 from domain.scheduling.lines import Line
+from domain.scheduling.roster import Sort
 from domain.scheduling.snapshot import Snapshot
 from domain.values.resources import NOTHING, Resources
 from domain.values.time import HOUR, SECOND
@@ -61,12 +61,10 @@ class Ranks:
         g, c, m = (amount * LOOK_AHEAD for amount in held)
         self._add(project, user, (g, c, m))
 
-    def share_after(self, job: Job, sign: int) -> int:
-        """The dominant share of the job's project, per share of its own, with the job (or without
-        it, sign -1) held, in cluster-microseconds."""
-        project = job.spec.project
-        total = job.spec.resources * len(job.seats or range(job.spec.replicas))
-        amounts = (total.gpu_milli, total.cpu_milli, total.memory_bytes)
+    def share_after(self, held: Sort, sign: int) -> int:
+        """The dominant share of a project, per share of its own, with so much more held (or without
+        it, sign -1), in cluster-microseconds."""
+        project, *amounts = held
         name = self._path(project, "")[-2]
         level = self._levels.get(name, _Share())
         used = [u + sign * a * LOOK_AHEAD for u, a in zip(level.used, amounts, strict=True)]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from domain.allocation.allocation import Allocation
 from domain.policy.events import Overcommit
 from domain.scheduling.board import Board
+from domain.scheduling.demand import Demand
 from domain.scheduling.instances import untouched
 from domain.scheduling.node_state import NodeState
+from domain.scheduling.place import place
 from domain.scheduling.room import Room
 from domain.scheduling.score import Scoring
 from domain.scheduling.space import Space
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_BELOW = 4
 """Rooms of so many priorities are kept."""
+MOST_KNOWN = 4096
 
 
 class Rooms:
@@ -31,6 +34,10 @@ class Rooms:
 
     def __init__(self) -> None:
         self._noted: set[NodeId] = set()
+        self._changed: set[NodeId] = set()
+        """Those of them that changed themselves."""
+        self._never: dict[Demand, bool] = {}
+        """Whether a demand would not fit if nothing ran, since nodes changed last."""
         self._overcommit: tuple[Overcommit, ...] = ()
         self._free: Room | None = None
         self._empty: Room | None = None
@@ -40,9 +47,11 @@ class Rooms:
         self._below: dict[int, tuple[Room, set[NodeId]]] = {}
         """By priority, the one asked last at the end: with the nodes that changed since then."""
 
-    def note(self, node: NodeId) -> None:
-        """The node, or what it holds, changed."""
+    def note(self, node: NodeId, itself: bool = False) -> None:
+        """What the node holds changed, or the node `itself`."""
         self._noted.add(node)
+        if itself:
+            self._changed.add(node)
         self._later_noted.add(node)
         for _, noted in self._below.values():
             noted.add(node)
@@ -60,7 +69,12 @@ class Rooms:
         self._later_noted.clear()
         space_of = _without_leaving(snapshot, free)
         room = None if self._later is None else _kept(self._later, noted, space_of, factors)
-        self._later = _room(snapshot, space_of, factors) if room is None else room
+        if room is None:
+            room = free.fork()
+            leaving = (snapshot.jobs[job] for job in snapshot.leaving)
+            for name in {seat.node for job in leaving for seat in job.seats}:
+                room.put(name, space_of(snapshot.nodes[name], factors))
+        self._later = room
         self._later.set_scoring(free.scoring)
         self._later.settle()
         return self._later
@@ -73,6 +87,15 @@ class Rooms:
             self._empty.near = {}
             self._empty.set_scoring(self.free(snapshot).scoring)
         return self._empty
+
+    def never_fits(self, snapshot: Snapshot, demand: Demand) -> bool:
+        """Whether the nodes that are alive would not hold it even if nothing ran."""
+        empty = self.empty(snapshot)
+        if demand not in self._never:
+            if len(self._never) >= MOST_KNOWN:
+                self._never.clear()
+            self._never[demand] = place(demand, empty) is None
+        return self._never[demand]
 
     def below(self, snapshot: Snapshot, priority: int) -> Room:
         """What would be free if all had left who may be made to by a job of this priority, or were
@@ -99,17 +122,24 @@ class Rooms:
             self._overcommit, self._free, self._empty = settings.overcommit, None, None
             self._later = None
             self._below.clear()
+            self._never.clear()
         factors = factors_of(snapshot)
-        noted = [snapshot.nodes[node] for node in self._noted]
-        self._noted.clear()
+        noted, changed = ([snapshot.nodes[node] for node in each] for each in self._both())
+        if changed:
+            self._never.clear()
         self._free = _kept(self._free, noted, _left, factors)
-        self._empty = _kept(self._empty, noted, _whole, factors)
+        self._empty = _kept(self._empty, changed, _whole, factors)
         if self._free is None:
             self._free = _room(snapshot, _left, factors)
         for room in (self._free, self._empty):
             if room is not None:
                 room.set_scoring(scoring)
                 room.settle()
+
+    def _both(self) -> tuple[set[NodeId], set[NodeId]]:
+        """The nodes that were noted, and those of them that changed themselves; then none are."""
+        noted, changed, self._noted, self._changed = self._noted, self._changed, set(), set()
+        return noted, changed
 
 
 SpaceOf = Callable[[NodeState, dict[str, Overcommit]], Space | None]
@@ -176,14 +206,14 @@ def _less_important(snapshot: Snapshot, priority: int) -> SpaceOf:
 
 def _without_leaving(snapshot: Snapshot, free: Room) -> SpaceOf:
     """What a node has left without those that were asked to leave for another."""
+    leaving = {snapshot.jobs[job].allocation for job in snapshot.leaving}
 
     def space_of(state: NodeState, _: dict[str, Overcommit]) -> Space | None:
         space = free.spaces.get(state.node.id)
-        held = (snapshot.allocations[name] for name in state.held)
-        gone = [each for each in held if each.job in snapshot.leaving]
+        gone = state.held & leaving
         if space is not None and gone:
             space = space.copy()
-            space.leave(gone)
+            space.leave(snapshot.allocations[name] for name in gone)
         return space
 
     return space_of

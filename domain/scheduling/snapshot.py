@@ -40,6 +40,7 @@ from domain.scheduling.inherit import Inheritance
 from domain.scheduling.lines import Lines
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.rooms import Rooms
+from domain.scheduling.roster import Roster
 from domain.scheduling.spending import Spending, User
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
@@ -81,7 +82,8 @@ class Snapshot:
     as a rule, `leaving` who was asked to leave for another, `promised` the seats kept for
     preemptors, `ends` when who runs will have left; `reservations` are in the order they were made,
     `longest_grace` (seconds) is no less than what any live job wishes for. `rooms` follow from the
-    rest: rooms with the nodes' state, with boards where there are at least `board_from` nodes.
+    rest: rooms with the nodes' state, with boards where there are at least `board_from` nodes; so
+    does `roster`: who may be asked to make room.
     """
 
     position: int = 0
@@ -113,6 +115,7 @@ class Snapshot:
     longest_grace: int = field(default=0, compare=False)
     board_from: int = 64
     rooms: Rooms = field(default_factory=Rooms, init=False, repr=False, compare=False)
+    roster: Roster = field(default_factory=Roster, init=False, repr=False, compare=False)
 
     def held_by(self, job: Job) -> Allocation:
         """What a placed job holds."""
@@ -168,6 +171,7 @@ class Snapshot:
             return True
         if isinstance(event, Committed) and event.job in self.jobs:
             self.saved[event.job] = recorded.recorded_at
+            self.roster.note(event.job)
         if isinstance(event, Decided):
             self.versions[recorded.stream] = recorded.version
         return False
@@ -175,9 +179,12 @@ class Snapshot:
     def _job(self, recorded: Recorded, event: JobEvent) -> bool:
         stream = recorded.stream
         job_id = JobId(stream.partition("/")[2])
-        job = jobs.evolve(self.jobs.get(job_id), event)
+        known = self.jobs.get(job_id)
+        job = jobs.evolve(known, event)
         if job.allocation is not None:
             self.touched.add(job.allocation)
+        if job.allocation is not None or (known is not None and known.allocation is not None):
+            self.roster.note(job_id)
         if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
             self._count_preemption(job, event, recorded.recorded_at)
         waiters = self.dependents.waiters.get(job_id, _NOBODY).copy()
@@ -232,6 +239,7 @@ class Snapshot:
     def _allocation(self, recorded: Recorded, event: AllocationEvent) -> bool:
         allocation_id = AllocationId(recorded.stream.partition("/")[2])
         allocation = allocations.evolve(self.allocations.get(allocation_id), event)
+        self.roster.note(allocation.job)
         if isinstance(event, Granted):
             if allocation.job not in self.jobs:
                 raise LookupError(f"it is granted to {allocation.job}, which was not read")
@@ -293,6 +301,8 @@ class Snapshot:
         known.node = node
         self._recount(known)
         self.touched |= known.held
+        for held in known.held:
+            self.roster.note(self.allocations[held].job)
         return True
 
     def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
@@ -307,5 +317,5 @@ class Snapshot:
             self.reservations[name] = changed
 
     def _recount(self, state: NodeState) -> None:
-        self.rooms.note(state.node.id)
+        self.rooms.note(state.node.id, itself=True)
         state.recount(self.allocations[held] for held in sorted(state.held))

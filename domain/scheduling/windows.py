@@ -25,6 +25,7 @@ from domain.values.time import SECOND
 Access = frozenset[str]
 """The names of the reservations that admit a job."""
 NOBODY: Access = frozenset()
+_NOWHERE = frozenset[NodeId]()
 
 
 def admits(terms: Terms, job: Job) -> bool:
@@ -58,6 +59,8 @@ class Windows:
 
     def kept(self, access: Access, start: int, end: int | None) -> frozenset[NodeId]:
         """The nodes on which a job from `start` to before `end` (None: nobody knows) may not be."""
+        if not self.live:
+            return _NOWHERE
         key = (access, start, end)
         if key not in self._kept:
             closed = frozenset[NodeId]()

@@ -1,105 +1,173 @@
-"""Yields: what those who may be asked to leave give back, as rows of integers for every demand."""
+"""Yields: whom of those that may be asked a simple demand asks, by rows of integers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable
 
 from domain.job.job import Job
 from domain.scheduling.board import Board
 from domain.scheduling.demand import Demand
-from domain.scheduling.ends import expected_end
-from domain.scheduling.fleet import leaving
-from domain.scheduling.fleet.demand import MOST_GPUS, MOST_MODELS
-from domain.scheduling.fleet.layout import NONE, STRIDE, Ints
+from domain.scheduling.fleet.demand import MOST_MODELS
+from domain.scheduling.fleet.layout import (
+    COUNTED,
+    FIRST,
+    FROM,
+    JOB,
+    NEVER,
+    NONE,
+    SEAT,
+    SEATS,
+    SPAN,
+    STRIDE,
+    WHERE,
+    WHO,
+    Ints,
+)
+from domain.scheduling.preempt import may_be_asked
 from domain.scheduling.room import Room
+from domain.scheduling.roster import Rows, Sort
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import DeviceId
-
-NEVER = 2**62
+from domain.values.ids import JobId
+from domain.values.time import SECOND
 
 
 class Yields:
-    """Finds victims for simple demands in rooms whose board has this ground.
+    """Finds victims for simple demands at one moment, in rooms whose board has these nodes.
 
-    `found` are all who may be asked by somebody, in the order to ask them; each demand may ask the
-    first so many. The same as `find_victims` and `OneSeat` find by looking at jobs and spaces.
+    Each demand asks some of the roster, in its order. The same as `find_victims` and `OneSeat` find
+    by looking at jobs and spaces.
     """
 
-    def __init__(self, snapshot: Snapshot, now: int, found: Sequence[Job], board: Board) -> None:
-        self.ground = board.ground
-        self._snapshot, self._now, self._found = snapshot, now, found
-        self._cells, self._loops = board.cells, board.leaving
-        self._number = {job.id: number for number, job in enumerate(found)}
-        seats, parts = self._rows()
-        self._parts, self._seats = self._cells.of(parts), self._cells.of(seats)
-        self._by_node(seats)
-        self._priorities = self._cells.of([job.priority for job in found])
-        self._out: dict[int | None, Ints] = {None: self._cells.filled(len(found), 0)}
-        """Those who are not asked, by the time until which who leaves is counted on."""
-        nodes = len(self.ground.ids)
+    def __init__(self, snapshot: Snapshot, now: int, rows: Rows, board: Board) -> None:
+        """`rows` are settled."""
+        self._snapshot, self._now, self._rows = snapshot, now, rows
+        self._cells, self._loops, self._held = board.cells, board.leaving, board.held
+        self._out: dict[int | None, Ints] = {None: self._barred()}
+        """Slots of those who are not asked, by the time until which who leaves is counted on."""
+        nodes = len(rows.ids)
         self._scratch = self._cells.filled(nodes * STRIDE, 0)
+        self._most = self._cells.filled(nodes, 0)
         self._able, self._counts = self._cells.filled(nodes, 0), self._cells.filled(nodes, 0)
-        self._picked = self._cells.filled(len(found), 0)
+        self._heap, self._heads, self._nexts = (self._cells.filled(nodes, 0) for _ in range(3))
+        self._picked = self._cells.filled(len(rows.names), 0)
+        self._nobody = self._cells.filled(0, 0)
 
-    def asked(self, victims: Sequence[Job]) -> None:
+    def _barred(self) -> Ints:
+        """Those the rules on preemption let nobody ask."""
+        rules, rows = self._snapshot.policy.scheduler.preemption, self._rows
+        nobody = rules.max_preemptions == 0 or rules.max_per_hour == 0
+        out = self._cells.filled(len(rows.names), int(nobody))
+        if rules.min_runtime_seconds:
+            since = self._now - rules.min_runtime_seconds * SECOND
+            self._held.too_new(rows.jobs, len(rows.names), since, out)
+        for name in self._snapshot.asked:
+            slot = rows.slots.get(name)
+            if slot is not None:
+                victim = self._snapshot.jobs[name]
+                out[slot] = int(not may_be_asked(self._snapshot, victim, self._now))
+        return out
+
+    def asked(self, victims: Iterable[JobId]) -> None:
         """These were asked to leave: nobody asks them again."""
         for victim in victims:
+            slot = self._rows.slots[victim]
             for out in self._out.values():
-                out[self._number[victim.id]] = 1
+                out[slot] = 1
 
-    def one_seat(
-        self, demand: Demand, room: Room, board: Board, most: int, counted: int | None
+    def out_by(self, counted: int | None) -> Ints:
+        """Who is not asked where a start is planned with all who are expected to leave by then."""
+        found = self._out.get(counted)
+        if found is None:
+            rows = self._rows
+            found = self._out[counted] = self._out[None].copy()
+            self._held.counted_on(rows.jobs, len(rows.names), self._now, counted, found)
+        return found
+
+    def find(
+        self,
+        demand: Demand,
+        room: Room,
+        board: Board,
+        priority: int,
+        counted: int | None,
+        gives_way: Callable[[Sort], bool] | None = None,
     ) -> list[Job] | None:
-        """The cheapest victims on any one node, of the first `most`; None if none are enough.
-
-        Who is expected to leave by `counted` is not asked.
-        """
+        """Whom a job of this priority asks: of lower ones, and sorts that give way to it all the
+        same; None if all do not help. Who is expected to leave by `counted` is not asked."""
+        over = self._nobody
+        if gives_way is not None:
+            over = self._cells.of([int(gives_way(sort)) for sort in self._rows.sorts])
         base, allowed, row = board.rows_for(demand, room.spaces)
-        out = self._out_by(counted)
-        who, node = self._loops.first(
-            base, self._scratch, allowed, row, self._seats, self._starts, self._order,
-            out, most, self._names,
-        )  # fmt: skip
-        if who == NONE:
+        below = priority if gives_way is None else NEVER
+        if not self._helps(demand, base, allowed, row, below):
             return None
-        parts = self._parts
-        nodes = {int(self._seats[s * leaving.SEAT + leaving.WHERE])
-                 for s in range(parts[who], parts[who + 1])}  # fmt: skip
+        asked = priority, over, self.out_by(counted)
+        if demand.replicas == 1:
+            return self._one_seat(base, allowed, row, *asked)
+        return self._gang(demand, base, allowed, row, *asked)
+
+    def _helps(self, demand: Demand, base: Ints, allowed: Ints, row: Ints, below: int) -> bool:
+        """Whether there would be seats enough once all below this priority had left; how many on
+        each node goes into `_most`."""
+        rows, totals = self._rows, self._cells.filled(MOST_MODELS, 0)
+        self._loops.could(
+            base, self._scratch, allowed, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            below, *rows.below(below), demand.replicas, self._most, totals,
+        )  # fmt: skip
+        return bool(self._loops.enough(row, totals, demand.least))
+
+    def _one_seat(
+        self, base: Ints, allowed: Ints, row: Ints, priority: int, over: Ints, out: Ints
+    ) -> list[Job] | None:
+        """The cheapest victims on any one node."""
+        rows = self._rows
+        last, node = self._loops.first(
+            base, self._scratch, self._most, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            priority, over, out, rows.by_name, self._now,
+        )  # fmt: skip
+        if last == NONE:
+            return None
+        begin = int(rows.jobs[last * JOB + FROM])
         only = self._cells.filled(len(allowed), 0)
-        for each in nodes:
+        for seat in range(begin, begin + int(rows.jobs[last * JOB + SEATS])):
+            each = rows.seats[seat * SEAT + WHERE]
             only[each] = allowed[each]
         picked: list[int] = []
-        for each in range(self._starts[node], self._starts[node + 1]):
-            other = int(self._seats[self._order[each] * leaving.SEAT + leaving.WHO])
-            if other <= who and not out[other] and other not in picked[-1:]:
+        begin = int(rows.spans[node * SPAN + FIRST])
+        for n in range(begin, begin + int(rows.spans[node * SPAN + COUNTED])):
+            other = int(rows.seats[rows.order[n] * SEAT + WHO])
+            if other not in picked[-1:] and self._loops.asks(rows.jobs, other, priority, over, out):
                 picked.append(other)
-        return self._fewest(base, only, row, picked, 1, 1)
+            if other == last:
+                break
+        return self._fewest(base, only, row, picked)
 
-    def gang(
-        self, demand: Demand, room: Room, board: Board, most: int, counted: int | None
-    ) -> list[Job] | None:
-        """Victims anywhere, of the first `most`; None if all are not enough."""
-        base, allowed, row = board.rows_for(demand, room.spaces)
-        out, totals = self._out_by(counted), self._begin(base, allowed, row, demand.replicas)
+    def _gang(
+        self, demand: Demand, base: Ints, allowed: Ints, row: Ints, priority: int, over: Ints,
+        out: Ints,
+    ) -> list[Job] | None:  # fmt: skip
+        """Victims anywhere."""
+        rows, picked = self._rows, self._picked
+        totals = self._begin(base, allowed, row, demand.replicas)
         size = self._loops.gather(
-            self._scratch, self._able, row, self._seats, self._parts, out, most,
-            demand.replicas, demand.least, self._counts, totals, self._picked,
+            self._scratch, self._able, row, rows.seats, rows.jobs, rows.spans, rows.order,
+            priority, over, out, self._now, demand.replicas, demand.least, self._counts, totals,
+            self._heap, self._heads, self._nexts, picked,
         )  # fmt: skip
-        if size == NONE or all(out[:most]):
+        if size == NONE:
             return None
-        return self._spare(row, self._picked, size, demand.replicas, demand.least, totals)
+        if not size and not self._held.anybody(rows.jobs, len(rows.names), priority, over, out):
+            return None  # it fits, but who may ask nobody is helped by nobody
+        return self._spare(row, picked, size, demand.replicas, demand.least, totals)
 
-    def _fewest(
-        self, base: Ints, allowed: Ints, row: Ints, picked: list[int], replicas: int, least: int
-    ) -> list[Job]:
-        """Those of the picked without whom there are not `least` seats."""
-        totals, found = self._begin(base, allowed, row, replicas), self._cells.of(picked)
+    def _fewest(self, base: Ints, allowed: Ints, row: Ints, picked: list[int]) -> list[Job]:
+        """Those of the picked without whom there is no seat."""
+        totals, found = self._begin(base, allowed, row, 1), self._cells.of(picked)
         self._loops.leave(
-            self._scratch, self._able, row, self._seats, self._parts, found,
-            replicas, self._counts, totals,
+            self._scratch, self._able, row, self._rows.seats, self._rows.jobs, found,
+            1, self._counts, totals,
         )  # fmt: skip
-        return self._spare(row, found, len(picked), replicas, least, totals)
+        return self._spare(row, found, len(picked), 1, 1, totals)
 
     def _begin(self, base: Ints, allowed: Ints, row: Ints, replicas: int) -> Ints:
         totals = self._cells.filled(MOST_MODELS, 0)
@@ -112,64 +180,8 @@ class Yields:
         self, row: Ints, picked: Ints, size: int, replicas: int, least: int, totals: Ints
     ) -> list[Job]:
         self._loops.spare(
-            self._scratch, self._able, row, self._seats, self._parts, self._priorities,
+            self._scratch, self._able, row, self._rows.seats, self._rows.jobs,
             picked, size, replicas, least, self._counts, totals,
         )  # fmt: skip
-        return [self._found[picked[n]] for n in range(size) if picked[n] != NONE]
-
-    def _out_by(self, counted: int | None) -> Ints:
-        """Those who are not asked where a start is planned with all who leave by then."""
-        found = self._out.get(counted)
-        if found is None:
-            assert counted is not None, "it is known from the beginning"
-            asked = self._out[None]
-            found = self._out[counted] = self._cells.of(
-                [int(asked[n] or end <= counted) for n, end in enumerate(self._ends)]
-            )
-        return found
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        ends = (expected_end(job, self._now) for job in self._found)
-        return [NEVER if end is None else end for end in ends]
-
-    def _rows(self) -> tuple[list[int], list[int]]:
-        """The seats of all who may be asked, and from which to which each one has."""
-        seats: list[int] = []
-        parts = [0]
-        index, allocations = self.ground.index, self._snapshot.allocations
-        bits: dict[int, dict[DeviceId, int]] = {}
-        for who, job in enumerate(self._found):
-            assert job.allocation is not None, "who may be asked was placed"
-            held = allocations[job.allocation]
-            want, owns = held.per_seat, int(held.exclusive)
-            for seat in held.seats:
-                node, mask = index[seat.node], 0
-                if seat.devices:
-                    if node not in bits:
-                        offered = self.ground.offers[node].devices[:MOST_GPUS]
-                        bits[node] = {d.id: 1 << n for n, d in enumerate(offered) if not d.mig}
-                    for device in seat.devices:
-                        mask |= bits[node].get(device, 0)
-                seats += (
-                    who, node, want.cpu_milli, want.memory_bytes, want.storage_bytes,
-                    want.network_mbps, want.milli_each, mask, owns,
-                )  # fmt: skip
-            parts.append(len(seats) // leaving.SEAT)
-        return seats, parts
-
-    def _by_node(self, seats: list[int]) -> None:
-        """The seats of each node, in the order to ask those who have them."""
-        nodes = seats[leaving.WHERE :: leaving.SEAT]
-        order = sorted(range(len(nodes)), key=nodes.__getitem__)
-        starts = [0] * (len(self.ground.ids) + 1)
-        for node in nodes:
-            starts[node + 1] += 1
-        for node in range(len(self.ground.ids)):
-            starts[node + 1] += starts[node]
-        self._order, self._starts = self._cells.of(order), self._cells.of(starts)
-        ids = self.ground.ids
-        names = [0] * len(ids)
-        for place, node in enumerate(sorted(range(len(ids)), key=ids.__getitem__)):
-            names[node] = place
-        self._names = self._cells.of(names)
+        names = (self._rows.names[picked[n]] for n in range(size) if picked[n] != NONE)
+        return [self._snapshot.jobs[name] for name in names]

@@ -64,13 +64,15 @@ class Resources:
         cpu, memory = self.cpu_milli - other.cpu_milli, self.memory_bytes - other.memory_bytes
         gpu, storage = self.gpu_milli - other.gpu_milli, self.storage_bytes - other.storage_bytes
         network = self.network_mbps - other.network_mbps
-        return Resources(
-            cpu if cpu > 0 else 0,
-            memory if memory > 0 else 0,
-            gpu if gpu > 0 else 0,
-            storage if storage > 0 else 0,
-            network if network > 0 else 0,
+        found = object.__new__(Resources)
+        found.__dict__.update(  # unchecked, as it lies within this one: a cycle asks for thousands
+            cpu_milli=cpu if cpu > 0 else 0,
+            memory_bytes=memory if memory > 0 else 0,
+            gpu_milli=gpu if gpu > 0 else 0,
+            storage_bytes=storage if storage > 0 else 0,
+            network_mbps=network if network > 0 else 0,
         )
+        return found
 
     def least(self, other: Resources) -> Resources:
         """The smaller amount of each resource."""

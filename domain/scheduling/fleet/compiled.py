@@ -8,7 +8,7 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import counts, kernels, leaving
+from domain.scheduling.fleet import counts, held, kernels, leaving
 
 for _called in (
     *("settle", "fragments", "fits", "pick", "shift", "level", "gradient", "rate", "alike", "fill"),
@@ -16,7 +16,10 @@ for _called in (
 ):
     register_jitable(getattr(kernels, _called))
 register_jitable(counts.seats)
-for _called in ("give", "takes", "qualifies", "load", "change", "enough"):
+for _called in (
+    *("give", "takes", "qualifies", "load", "change", "enough", "lost", "before", "holds_until"),
+    *("line_up", "asks", "head", "sift", "behind"),
+):
     register_jitable(getattr(leaving, _called))
 
 
@@ -34,8 +37,16 @@ sum_groups = _compiled(counts.sum_groups)
 shortages = _compiled(counts.shortages)
 put = _compiled(kernels.put)
 seat_gang = _compiled(kernels.seat_gang)
+could = _compiled(leaving.could)
+enough = _compiled(leaving.enough)
 first = _compiled(leaving.first)
 begin = _compiled(leaving.begin)
 leave = _compiled(leaving.leave)
 gather = _compiled(leaving.gather)
 spare = _compiled(leaving.spare)
+asks = leaving.asks
+enter = _compiled(held.enter)
+withdraw = _compiled(held.withdraw)
+too_new = _compiled(held.too_new)
+counted_on = _compiled(held.counted_on)
+anybody = _compiled(held.anybody)

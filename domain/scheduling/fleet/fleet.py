@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from domain.errors import Conflict, Invalid
-from domain.scheduling.fleet import counts, kernels, layout, leaving
+from domain.scheduling.fleet import counts, held, kernels, layout, leaving
 from domain.scheduling.fleet.cells import Cells, ListCells
 from domain.scheduling.fleet.demand import LARGEST_COUNT, Demand, FleetNode, Score
 from domain.scheduling.fleet.layout import Ints
@@ -60,7 +60,7 @@ class Fleet:
         self.score = score
         large = len(ordered) >= SMALL if compiled is None else compiled
         self.compiled = large
-        self.cells, self._kernels, self._counts, self.leaving = _engine(large)
+        self.cells, self._kernels, self._counts, self.leaving, self.held = _engine(large)
         self._most_trees = trees
         self._interned: dict[Demand, int] = {}
         self._demands: list[tuple[Demand, Ints]] = []
@@ -259,11 +259,11 @@ class Fleet:
         return tree
 
 
-def _engine(compiled: bool) -> tuple[Cells, ModuleType, ModuleType, ModuleType]:
+def _engine(compiled: bool) -> tuple[Cells, ModuleType, ModuleType, ModuleType, ModuleType]:
     """Where integers are kept and the loops over them; numba is imported only here."""
     if not compiled:
-        return ListCells(), kernels, counts, leaving
+        return ListCells(), kernels, counts, leaving, held
     from domain.scheduling.fleet import compiled as fast
     from domain.scheduling.fleet.cells import ArrayCells
 
-    return ArrayCells(), fast, fast, fast
+    return ArrayCells(), fast, fast, fast, fast

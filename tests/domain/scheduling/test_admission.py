@@ -15,7 +15,6 @@ from domain.node.events import Registered
 from domain.policy.policy import Policy
 from domain.scheduling.admission import SAMPLE, Fleet, admit
 from domain.scheduling.demand import demand_of
-from domain.scheduling.explain import never_fits
 from domain.values.resources import Resources
 from domain.values.time import SECOND
 from domain.values.topology import Location
@@ -99,7 +98,9 @@ def test_it_is_what_the_planner_calls_never(cell: Cell, job: JobSpec) -> None:
         state.node = replace(state.node, alive=True)
     offers = [state.node.offer for state in cell.snapshot.nodes.values()]
     verdict = fleet(*offers).judge(job)
-    assert (verdict is not None) == (bool(offers) and never_fits(demand_of(job), cell.snapshot))
+    assert (verdict is not None) == (
+        bool(offers) and cell.snapshot.rooms.never_fits(cell.snapshot, demand_of(job))
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from domain.job.transitions import Phase
 from domain.policy.events import Cohort, FairShare, Limits, Order, PreemptionRules
 from domain.scheduling.reason import WaitCode
+from domain.scheduling.rooms import Rooms
 from domain.values.ids import JobId, ProjectId
 from domain.values.time import SECOND
 from tests.domain.scheduling.stage import Stage
@@ -238,7 +239,12 @@ class TestPreemption:
         stage.run()
         assert stage.in_phase(Phase.PREEMPTING) == []
 
-    def test_over_its_share_a_project_gives_way_to_one_below(self, stage: Stage) -> None:
+    @pytest.mark.parametrize("board_from", [0, 64])
+    def test_over_its_share_a_project_gives_way_to_one_below(
+        self, stage: Stage, board_from: int
+    ) -> None:
+        stage.snapshot.board_from = board_from
+        stage.snapshot.rooms = Rooms()
         stage.policy(**FAIR, preemption=PreemptionRules(over_share=True))
         stage.ask("bio-1", 1, project="bio")
         stage.ask("bio-2", 1, project="bio")

@@ -10,9 +10,7 @@ import pytest
 from domain.job.job import Job
 from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
-from domain.job.where import Where
-from domain.node.events import Registered
-from domain.policy.events import PreemptionRules, SchedulerSet, SchedulerSettings
+from domain.policy.events import PreemptionRules, SchedulerSet
 from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.one_seat import OneSeat
 from domain.scheduling.place import place
@@ -21,13 +19,10 @@ from domain.scheduling.preempt import Candidates, find_victims, room_without
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room
 from domain.scheduling.yields import Yields
-from domain.values.ids import DeviceId, JobId, NodeId, ProjectId
-from domain.values.resources import Resources
+from domain.values.ids import JobId, ProjectId
 from domain.values.time import SECOND
-from domain.values.topology import Device, Location
-from tests.domain.examples import GIB
-from tests.domain.scheduling import drawn
 from tests.domain.scheduling.cell import Cell
+from tests.domain.scheduling.crowded import asking_job, crowded_cell, settings_of
 
 NEVER = 2**30
 SIZES = {"plain": (9, 4000, 60), "compiled": (66, 250, 12)}
@@ -40,7 +35,7 @@ def test_the_same_victims_are_found_while_others_leave(size: str) -> None:
     draw = random.Random(f"yields {size}")
     done = helped = 0
     while done < searches:
-        cell = _crowded(draw, nodes)
+        cell = crowded_cell(draw, nodes)
         found = _Search(cell)
         for _ in range(25):
             helped += found.compare(draw)
@@ -53,17 +48,17 @@ def test_whole_cycles_are_decided_the_same(size: str) -> None:
     """With holds, limits on preemption, leavers and promises, from cycle to cycle."""
     draw = random.Random(f"cycles {size}")
     nodes, _, rounds = SIZES[size]
-    asked, cell = 0, _crowded(draw, nodes)
+    asked, cell = 0, crowded_cell(draw, nodes, board_from=0)
     for number in range(rounds):
         if number % 6 == 0:
-            cell = _crowded(draw, nodes)
+            cell = crowded_cell(draw, nodes, board_from=0)
             rules = PreemptionRules(priority_threshold=draw.choice((0, 1)), max_preemptions=3)
             depth = draw.choice((0, 1, 4))
-            cell.record("policy/cell", [SchedulerSet(_settings(rules, depth))])
+            cell.record("policy/cell", [SchedulerSet(settings_of(rules, depth))])
         cell.now += draw.randint(1, 300) * SECOND
         for each in range(12):
-            cell.submit(f"more-{number}-{each}", _asker(draw))
-        by_rows = plan(replace(cell.snapshot, board_from=0), cell.now)
+            cell.submit(f"more-{number}-{each}", asking_job(draw))
+        by_rows = plan(cell.snapshot, cell.now)
         assert by_rows == plan(replace(cell.snapshot, board_from=NEVER), cell.now)
         asked += len(by_rows.preemptions)
         cell.carry_out(by_rows)
@@ -86,15 +81,17 @@ class _Search:
         self.candidates = Candidates(self.snapshot, cell.now, Ranks(self.snapshot, cell.now))
         board = self.rooms[0].board(demand_of(JobSpec("x", ProjectId("ml"), ("x",))))
         assert board is not None
-        self.yields = Yields(self.snapshot, cell.now, self.candidates.everyone, board)
+        rows = self.snapshot.roster.rows(self.snapshot, board)
+        assert rows.settle(cell.now)
+        self.yields = Yields(self.snapshot, cell.now, rows, board)
         self.asked: set[JobId] = set()
 
     def compare(self, draw: random.Random) -> bool:
         """One search both ways, and who was found leaves; whether anybody was."""
         name = JobId(f"asks-{draw.random()}")
-        spec = replace(_asker(draw), min_replicas=None)
+        spec = replace(asking_job(draw), min_replicas=None)
         job = Job(name, spec, "ada", Phase.QUEUED, spec.priority)
-        demand, many = demand_of(spec), self.candidates.many(job)
+        demand = demand_of(spec)
         board = self.rooms[0].board(demand)
         assert board is not None, "the demand is simple"
         able = self.candidates.of(job, self.asked)
@@ -102,10 +99,9 @@ class _Search:
             return False
         if demand.replicas == 1:
             expected = OneSeat(self.snapshot, demand, self.rooms[1], able).victims()
-            found = self.yields.one_seat(demand, self.rooms[0], board, many, None)
         else:
             expected = find_victims(self.snapshot, demand, self.rooms[1], able) if able else None
-            found = self.yields.gang(demand, self.rooms[0], board, many, None)
+        found = self.yields.find(demand, self.rooms[0], board, job.priority, None)
         assert found == expected
         if found:
             self._leave(draw, found, demand)
@@ -113,7 +109,7 @@ class _Search:
 
     def _leave(self, draw: random.Random, victims: list[Job], demand: Demand) -> None:
         self._fits_only_without_all(victims, demand)
-        self.yields.asked(victims)
+        self.yields.asked([victim.id for victim in victims])
         self.asked |= {victim.id for victim in victims}
         for room in self.rooms:
             for victim in victims:
@@ -135,86 +131,12 @@ class _Search:
             assert place(demand, room) is None, back.id
 
 
-def _settings(rules: PreemptionRules, depth: int) -> SchedulerSettings:
-    return SchedulerSettings(
-        preemption=rules,
-        enable_gang_scheduling=True,
-        enable_backfill=depth > 0,
-        backfill_depth=max(1, depth),
-    )
-
-
-def _crowded(draw: random.Random, nodes: int) -> Cell:
-    """Nodes full of jobs of all kinds; some then offer less, are cordoned or lost."""
-    cell = Cell()
-    cell.record("policy/cell", [SchedulerSet(_settings(PreemptionRules(priority_threshold=0), 1))])
-    offers = [_offer(draw, number) for number in range(nodes)]
-    for offer in offers:
-        cell.offer(offer)
-    for number in range(nodes * 6):
-        cell.submit(f"small-{number}", _small(draw))
-    while made := cell.decide().placements:
-        for placement in made:
-            if draw.random() < 0.9:
-                cell.start(placement.job)
-        cell.now += draw.randint(1, 100) * SECOND
-        for job in draw.sample(list(cell.snapshot.lines.of_job), len(cell.snapshot.lines) // 2):
-            cell.cancel(job)
-    for offer in offers:
-        match draw.randrange(12):
-            case 0:
-                smaller = replace(offer.capacity, cpu_milli=offer.capacity.cpu_milli // 2)
-                cell.offer(replace(offer, capacity=smaller))
-            case 1:
-                cell.cordon(offer.node)
-            case 2:
-                cell.lose(offer.node)
-    cell.conclude()
-    return cell
-
-
-def _offer(draw: random.Random, number: int) -> Registered:
-    gpus, model = draw.choice((0, 4, 8)), draw.choice(("A100", "H100"))
-    devices = tuple(Device(DeviceId(f"n{number}-{n}"), model, 80 * GIB) for n in range(gpus))
-    capacity = Resources(32_000, 128 * GIB, gpus * 1000, 1000, 1000)
-    location = Location(f"rack-{number // 8}", "spine")
-    return Registered(NodeId(f"n{number}"), "boot", capacity, devices, ("sandbox",), "", location)
-
-
-def _small(draw: random.Random) -> JobSpec:
-    gpu = draw.choice((0, 0, 250, 400, 1000, 2000))
-    network = draw.choice((0, 0, 0, 100))
-    resources = Resources(
-        draw.choice((1000, 2000, 6000)), draw.randint(1, 9) * GIB, gpu, 0, network
-    )
-    return JobSpec(
-        "small",
-        ProjectId(draw.choice(("ml", "bio"))),
-        ("true",),
-        resources=resources,
-        replicas=draw.choice((1, 1, 1, 2, 3)),
-        priority=draw.randint(0, 3),
-        estimate_seconds=draw.choice((None, 100, 1000)),
-        preemptible=draw.random() < 0.95,
-        where=Where(exclusive=draw.random() < 0.04),
-    )
-
-
-def _asker(draw: random.Random) -> JobSpec:
-    gpu = draw.choice((0, 300, 1000, 2000, 4000, 8000))
-    resources = Resources(
-        draw.choice((0, 3000, 8000, 16_000)), draw.randint(0, 20) * GIB, gpu, 0,
-        draw.choice((0, 0, 500)),
-    )  # fmt: skip
-    return drawn.job(draw, "asks", resources, draw.randint(1, 5), (None, 100, 1000))
-
-
 def test_what_is_free_later_is_what_is_free_once_all_have_left_one_by_one() -> None:
     draw = random.Random("later")
-    cell, left = _crowded(draw, 9), 0
+    cell, left = crowded_cell(draw, 9), 0
     for number in range(12):
         for each in range(6):
-            cell.submit(f"more-{number}-{each}", _asker(draw))
+            cell.submit(f"more-{number}-{each}", asking_job(draw))
         for placement in cell.decide().placements:
             cell.start(placement.job)
         snapshot = cell.snapshot
