@@ -75,21 +75,9 @@ class Received:
     headers: dict[str, bytes]
     value: bytes
 
-    def foreign(self, topic: str) -> Conflict:
-        """What to raise where the log does not hold this event of its topic."""
-        return Conflict(
-            "foreign_topic",
-            f"topic {topic} holds position {self.position} with an event that this log does not"
-            " hold there: the log was brought back from an older backup or a standby behind it, or"
-            " two cells have one name. Delete the topic (it is filled again from the log) or set"
-            " another COMPUTE_CELL",
-        )
-
-    def is_of(self, rows: Sequence[Row]) -> bool:
-        """Whether this is the event of the first of these rows of the log."""
-        if not rows:
-            return False
-        original = dict(to_message(rows[0], self.previous, "-").headers)
+    def is_of(self, row: Row) -> bool:
+        """Whether this is the event of this row of the log."""
+        original = dict(to_message(row, self.previous, "-").headers)
         names = ("ce_id", "ce_subject", "ce_streamversion", "ce_time")
         return all(self.headers.get(name) == original[name] for name in names)
 
@@ -128,6 +116,17 @@ class Received:
             text("ce_type"),
             error,
         )
+
+
+def foreign(topic: str, position: int) -> Conflict:
+    """What to raise where the log does not hold this event of its topic."""
+    return Conflict(
+        "foreign_topic",
+        f"topic {topic} holds position {position} with an event that this log does not"
+        " hold there: the log was brought back from an older backup or a standby behind it, or"
+        " two cells have one name. Delete the topic (it is filled again from the log) or set"
+        " another COMPUTE_CELL",
+    )
 
 
 def received(headers: Sequence[tuple[str, bytes]], value: bytes | None, source: str) -> Received:
