@@ -27,6 +27,11 @@ _envelopes = msgspec.json.Decoder(Envelope[msgspec.Raw])
 _format = JSONFormat()
 
 
+def _instant(text: str) -> int:
+    """Microseconds since the epoch."""
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
 class Stranger(ValueError):
     """A record that is no event of this cell."""
 
@@ -77,9 +82,16 @@ class Received:
 
     def is_of(self, row: Row) -> bool:
         """Whether this is the event of this row of the log."""
-        original = dict(to_message(row, self.previous, "-").headers)
-        names = ("ce_id", "ce_subject", "ce_streamversion", "ce_time")
-        return all(self.headers.get(name) == original[name] for name in names)
+        read = self.headers
+        try:
+            return (
+                self.position == row.position
+                and read["ce_subject"] == row.stream.encode()
+                and int(read["ce_streamversion"]) == row.version
+                and _instant(read["ce_time"].decode()) == row.recorded_at
+            )
+        except (KeyError, TypeError, ValueError):
+            return False
 
     def recorded(self) -> Recorded:
         """The event, equal to what the log gives; UnknownEvent if this code cannot read it."""
@@ -89,7 +101,7 @@ class Received:
                 self.position,
                 StreamId(text["ce_subject"]),
                 int(text["ce_streamversion"]),
-                (datetime.fromisoformat(text["ce_time"]) - _EPOCH) // _MICROSECOND,
+                _instant(text["ce_time"]),
                 Meta(
                     text["ce_actor"],
                     text["ce_cause"],

@@ -69,13 +69,13 @@ class Topic:
                 previous = row.position
             offsets = [future.get(timeout=ACKNOWLEDGED_SECONDS).offset for future in sent]
         if offsets[0] <= anchor.offset:
-            raise self._lost(anchor, offsets[0])
+            raise self.lost(anchor)
         return Anchor(previous, offsets[-1])
 
     def check(self, anchor: Anchor) -> None:
         """Raise TopicLost if the anchor's record is not where it was."""
         if not self.holds(anchor):
-            raise self._lost(anchor, self._partition.bounds()[1])
+            raise self.lost(anchor)
 
     def since(self, anchor: Anchor) -> Iterator[Received]:
         """The events it holds from the anchor's own on, in its order."""
@@ -152,9 +152,10 @@ class Topic:
             return found
         return None
 
-    def _lost(self, anchor: Anchor, end: int) -> TopicLost:
+    def lost(self, anchor: Anchor) -> TopicLost:
+        """What to raise where acknowledged records up to this anchor are not all there."""
         return TopicLost(
             "topic_lost",
-            f"topic {self._cell.topic} goes on at offset {end}, but {anchor.offset} was"
-            f" acknowledged for position {anchor.position}: it is filled again from the log",
+            f"topic {self._cell.topic} lost records, but offset {anchor.offset} was acknowledged"
+            f" for position {anchor.position}: it is filled again from the log",
         )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from infra.cloudevents import foreign
 from infra.failpoint import failpoint
-from infra.outbox import Anchor, Row
+from infra.outbox import NOTHING, Anchor, Row
 from infra.recorder import Epoch
 from infra.topic import Topic
 from processors.stream import Hint
@@ -83,12 +83,22 @@ class Relay:
             failpoint("relay.read")
             anchor = self._topic.publish(rows, self.anchor)
             failpoint("relay.published")
-            if anchor.offset != self.anchor.offset + len(rows):  # somebody else wrote too
-                self._hold_against_log(self.anchor)
+            if anchor.offset != self.anchor.offset + len(rows):
+                self._look_again(anchor)
             self._outbox.advance(anchor, self._epoch)
             failpoint("relay.noted")
             self.anchor = anchor
         return len(rows)
+
+    def _look_again(self, new: Anchor) -> None:
+        """Somebody else wrote too, or records were lost while others of their batch were written.
+
+        TopicLost unless the topic holds everything from the last anchor to the `new` one.
+        """
+        if self.anchor != NOTHING:
+            self._topic.check(self.anchor)
+        if self._hold_against_log(self.anchor) < new.position:
+            raise self._topic.lost(new)
 
     def _next(self) -> Sequence[Row]:
         """What follows the anchor in a log that has the anchor: else it would chain to nothing."""
@@ -116,12 +126,14 @@ class Relay:
             self._outbox.advance(anchor, self._epoch)
         return anchor
 
-    def _hold_against_log(self, anchor: Anchor) -> None:
+    def _hold_against_log(self, anchor: Anchor) -> int:
         """Refuse a topic that holds what this log does not, from the anchor's record on.
 
-        Only the last records of a topic can be such: nothing is noted before this was looked at.
+        Returns the position up to which from there on nothing is missing. Only the last records of
+        a topic can be foreign: nothing is noted before this was looked at.
         """
         rows: dict[int, Row] = {}
+        reached = anchor.position
         for event in self._topic.since(anchor):
             if event.position not in rows:
                 found = self._outbox.rows(event.position - 1, BATCH)
@@ -129,3 +141,6 @@ class Relay:
             row = rows.get(event.position)
             if row is None or not event.is_of(row):
                 raise foreign(self._topic.name, event.position)
+            if event.previous <= reached < event.position:
+                reached = event.position
+        return reached

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from domain.errors import Refusal
 from domain.event import Event, Meta, StreamId
 from domain.job.transitions import ENDED
 from domain.node import node as nodes
@@ -17,8 +18,10 @@ from domain.scheduling.snapshot import Snapshot
 from domain.values.resources import NOTHING
 from domain.values.time import MILLISECOND, SECOND
 from infra.codec import UnknownEvent
+from infra.recorder import Epoch
 from infra.store import Change, stream_of
-from processors import scheduler, timers
+from processors import relay, scheduler, timers
+from processors.stream import EventStream
 from tests.replayed import replay
 from tests.simulation.administrators import Administrators, begins_at, has
 from tests.simulation.agent import SimulatedAgent
@@ -36,12 +39,15 @@ from tests.simulation.loop import Loop, Trace
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network, Weather
 from tests.simulation.plan import Plan
+from tests.simulation.streaming import Streaming
 from tests.simulation.users import PROJECTS, Users
 from tests.simulation.views import LiveViews, rebuilt
 
 HEAL = 400 * SECOND
 END = 600 * SECOND
 LAST = 3000 * SECOND
+STREAMING = 0.5
+"""Of so many worlds a part has Kafka."""
 UNREST = 60 * SECOND
 """So long after the healing what went wrong before may still show."""
 
@@ -85,12 +91,20 @@ class World:
         self._projecting = False
         self.leases = MemoryLeases(self.log.now, off)
         self.log.holds = self.leases.holds
-        self.views = LiveViews(self.log, lambda concerned: self.cell.changed(concerned))
+        chosen = self.plan.random("relay").random() < STREAMING and self.plan.has("relay")
+        self.streaming = Streaming(self, self.plan) if chosen else None
+        self._topical = self.streaming.follows if self.streaming else frozenset[str]()
+        self.views = LiveViews(
+            self._follow("projector", self.log), lambda concerned: self.cell.changed(concerned)
+        )
         database = Database(
             self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
         )
         self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
         self.log.taken = self.checker.took
+        self.log.noted = self.checker.noted
+        if self.streaming is not None:
+            self.log.observers.append(self.streaming.recorded)
         self.log.observers.append(self.checker.recorded)
         self.log.observers.append(lambda *_: self._ring())
         self.ward = MemoryWard(self.loop.seen)
@@ -122,10 +136,14 @@ class World:
     def _make_leaders(self) -> list[Leader]:
         locks: dict[str, tuple[str, int]] = {}
         found = []
-        for role, begin in (
-            (scheduler.ROLE, schedule(self.ward, self._looked)),
-            (timers.ROLE, keep_time(MemoryWatch(self.views, self.leases), self.loop, self._off)),
-        ):
+        watch, follow = MemoryWatch(self.views, self.leases), partial(self._follow, "scheduler")
+        roles = [
+            (scheduler.ROLE, schedule(self.ward, self._looked, follow)),
+            (timers.ROLE, keep_time(watch, self.loop, self._off)),
+        ]
+        if self.streaming is not None:
+            roles.append((relay.ROLE, self.streaming.relay))
+        for role, begin in roles:
             for number in (1, 2):
                 name = f"{role}-{number}"
                 found.append(
@@ -142,6 +160,12 @@ class World:
                     )
                 )
         return found
+
+    def _follow(self, name: str, log: Database | MemoryLog) -> EventStream:
+        """How a process reads the log."""
+        if self.streaming is None or name not in self._topical:
+            return log
+        return self.streaming.reader(name, log)
 
     def _make_machines(self) -> dict[str, Machine]:
         random, slicing = self._fork("machines"), self.plan.random("mig")
@@ -213,10 +237,25 @@ class World:
     def _api_killed(self, when: str) -> None:
         self.trace.note(f"an API process is killed {when}")
 
-    def _ring(self) -> None:
+    def streamed(self) -> None:
+        """A record came to the topic."""
+        self._wake(lambda name: name in self._topical)
+
+    def cut_off(self, epoch: Epoch) -> None:
+        """A leader was silent for so long that its lock is taken from it."""
         for leader in self.leaders:
-            leader.wake()
-        self._project_later()
+            if leader.role == epoch.role and self.log.epochs[epoch.role] == epoch.number:
+                leader.lose_session()
+
+    def _ring(self) -> None:
+        self._wake(lambda name: name not in self._topical)
+
+    def _wake(self, concerned: Callable[[str], bool]) -> None:
+        for leader in self.leaders:
+            if concerned(leader.role):
+                leader.wake()
+        if concerned("projector"):
+            self._project_later()
 
     def _project_later(self) -> None:
         if self._projecting:
@@ -232,11 +271,13 @@ class World:
             return
         try:
             self.views.step()
-        except UnknownEvent:
+        except (Refusal, UnknownEvent):
             self.loop.after(RETRY, self._project_later)
         else:
             for leader in self.leaders:
                 leader.wake()
+            if "projector" in self._topical and self.views.position != self.log.head():
+                self.loop.after(SECOND, self._project_later)
 
     # a run
 
@@ -308,7 +349,8 @@ class World:
     def _all_ended(self) -> bool:
         ended = all(job.phase in ENDED for job in self.checker.jobs.values())
         running = any(machine.processes for machine in self.machines.values())
-        return ended and not running and not self.users.unanswered
+        streamed = self.streaming is None or self.streaming.settled()
+        return ended and not running and not self.users.unanswered and streamed
 
     def _check_end(self) -> None:
         checker = self.checker
@@ -325,6 +367,8 @@ class World:
         for name, allocation in checker.allocations.items():
             if not allocation.released:
                 checker.fail("I2", f"{name} is held for ever", allocation.job)
+        if self.streaming is not None:
+            self.streaming.check_end()
         self._check_folds()
         if not self._off:
             self._check_receipts()
@@ -361,6 +405,8 @@ class World:
         log = hashlib.sha256(f"{self.trace.checksum} {self.loop.events}".encode())
         for item in self.log.read(0, 10**9):
             log.update(f"{item}".encode())
+        if self.streaming is not None:
+            log.update(f"{self.streaming.positions()}".encode())
         return log.hexdigest()[:16]
 
 
