@@ -147,7 +147,9 @@ def test_a_relay_does_not_go_on_from_what_its_log_lost(store: Store, dsn: str, c
         running.step()
         lost = add(store, 3, 3)
         running.step()
-        store._query("DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", lost[:1])
+        store._query(
+            "DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],)
+        )
         add(store, 6, 3)
         with pytest.raises(Conflict, match="foreign_topic"):
             running.step()
@@ -163,7 +165,9 @@ def test_what_a_stale_relay_wrote_of_a_lost_log_is_refused_by_who_leads(
     lost = add(store, 3, 3)
     with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
         rows = outbox.rows(kept[-1], 10)
-        store._query("DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", lost[:1])
+        store._query(
+            "DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],)
+        )
         with relay(store, dsn, cell) as leads:
             topic.publish(rows, outbox.anchor())
             add(store, 6, 3)
@@ -179,7 +183,7 @@ def test_what_lies_before_the_last_event_is_held_against_the_log_too(
 ) -> None:
     kept, lost = add(store, 0, 3), add(store, 3, 3)
     relay_all(store, dsn, cell)
-    store._query("DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", lost[:1])
+    store._query("DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],))
     store._query("DELETE FROM relay_positions RETURNING 1")
     with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
         topic.publish(outbox.rows(kept[1], 1), Anchor(kept[1], 1))  # a repeat, and the last one

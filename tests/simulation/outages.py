@@ -83,8 +83,11 @@ def fail_over_behind(world: World, random: Random) -> None:
         world.network.block(node, "cell", world.loop.now + behind + span(random, 30_000))
     if random.random() < 0.4:  # nor is what is about to die quick
         world.projector_until = max(world.projector_until, world.loop.now + behind)
-    if world.streaming is not None and random.random() < 0.4:  # a relay may outlast it all
-        world.streaming.rough.stall = behind + length + span(random, 60_000)
+    if world.streaming is not None:
+        if random.random() < 0.4:  # a relay may outlast it all
+            world.streaming.rough.stall = behind + length + span(random, 60_000)
+        elif random.random() < 0.6:  # or it is so quick that nobody notices
+            length = span(random, 400)
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
     def die() -> None:

@@ -20,7 +20,7 @@ from infra.outbox import NOTHING, Anchor, Outbox
 from infra.store import Change, Log, Store, stream_of
 from infra.topic import Topic, TopicLost
 from processors import relay
-from processors.relay import ROLE, Relay
+from processors.relay import CHECK_SECONDS, ROLE, Relay
 from tests.processors.kafka_cell import META, cell_on
 from tests.simulation.kafka import MemoryBrokers, MemoryCell
 from tests.simulation.log import MemoryLog
@@ -48,9 +48,11 @@ class Way:
     def topic(self) -> Topic:
         return self.stack.enter_context(closing(Topic(self.cell)))
 
-    def relay(self, topic: Topic | None = None) -> Relay:
-        """A relay that leads and begins."""
-        return Relay(self.outbox, topic or self.topic(), self.log.take_role(ROLE, "x"), _Quiet())
+    def relay(self, topic: Topic | None = None, seconds: float = 0.0) -> Relay:
+        """A relay that leads and begins; its clock goes on by so much each time it looks."""
+        epoch, ticks = self.log.take_role(ROLE, "x"), count()
+        to = topic or self.topic()
+        return Relay(self.outbox, to, epoch, _Quiet(), lambda: next(ticks) * seconds)
 
     def consumer(self) -> Any:
         found = self.cell.consumer()
@@ -216,12 +218,12 @@ def test_a_stale_relay_writes_repeats_which_readers_pass_over(way: Way) -> None:
 
 def test_a_lost_topic_is_noticed_and_filled_again(way: Way) -> None:
     expected = way.add(3)
-    running = way.relay()
+    running = way.relay(seconds=CHECK_SECONDS + 1)
     running.turn()
     way.delete()
     topic = way.topic()  # somebody makes it anew
     with pytest.raises(TopicLost):
-        topic.check(running.anchor)
+        running.turn()
     stream = way.stream()
     again = way.relay(topic)
     assert again.anchor == NOTHING
