@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -82,7 +83,6 @@ class Guard(StrEnum):
     CHAIN = "a relay goes on only from an event that its log holds"
     FOREIGN = "a relay refuses a topic with an event that its log does not hold"
     LAST = "a reader refuses what the log does not hold"
-    FORK = "a reader refuses an event that goes round the one it took last"
     GAP = "a reader is given nothing from behind a gap"
     HOLD = "after a failover nobody leads until every lease that may have been lost is over"
 
@@ -237,19 +237,11 @@ def _whatever_is_next(relay: Relay) -> Sequence[Row]:
 
 
 def _believed(relay: Relay, anchor: Anchor) -> int:
-    return relay._topic.covered().position
+    return sys.maxsize
 
 
 def _believed_to_be_held(stream: KafkaStream, event: Received) -> None:
     return None
-
-
-def _take_round(stream: KafkaStream, event: Received) -> None:
-    placed, stream._placed = stream._placed, stream._last
-    try:
-        _take(stream, event)
-    finally:
-        stream._placed = placed
 
 
 def _take_from_behind(stream: KafkaStream, event: Received) -> None:
@@ -289,7 +281,6 @@ _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
     Guard.CHAIN: ((Relay, "_next", _whatever_is_next),),
     Guard.FOREIGN: ((Relay, "_hold_against_log", _believed),),
     Guard.LAST: ((KafkaStream, "_check_last", _believed_to_be_held),),
-    Guard.FORK: ((KafkaStream, "_take", _take_round),),
     Guard.GAP: ((KafkaStream, "_take", _take_from_behind),),
     Guard.CAP: ((Inheritance, "_stands_anew", _stand_anywhere),),
 }

@@ -84,8 +84,9 @@ def fail_over_behind(world: World, random: Random) -> None:
     if random.random() < 0.4:  # nor is what is about to die quick
         world.projector_until = max(world.projector_until, world.loop.now + behind)
     if world.streaming is not None:
-        if random.random() < 0.4:  # a relay may outlast it all
-            world.streaming.rough.stall = behind + length + span(random, 60_000)
+        if random.random() < 0.4:  # a relay outlasts it all, and the next has just begun
+            over = behind + length + HOLD + span(random, 5000)
+            world.streaming.rough.stalls += [over, behind + span(random, 15_000)]
         elif random.random() < 0.6:  # or it is so quick that nobody notices
             length = span(random, 400)
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
@@ -176,7 +177,7 @@ def kafka_away(world: World, random: Random) -> None:
 
 def relay_stalls(world: World, random: Random) -> None:
     """The next relay that has something to publish stands still."""
-    _streaming(world).rough.stall = span(random, 60_000)
+    _streaming(world).rough.stalls.append(span(random, 60_000))
 
 
 def topic_lost(world: World, random: Random) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -44,13 +44,14 @@ class Rough:
     unheard: int = 0
     torn: int = 0
     away_until: int = 0
-    stall: int = 0
-    """How long the next relay that publishes stands still first, in microseconds."""
+    stalls: list[int] = field(default_factory=list)
+    """How long the next relays that publish stand still first, in microseconds."""
 
     def end(self) -> None:
         """A good day from now on."""
         self.killed_before = self.killed_after = self.unheard = self.torn = 0
-        self.away_until = self.stall = 0
+        self.away_until = 0
+        self.stalls.clear()
 
 
 class Streaming:
@@ -209,7 +210,7 @@ class RoughLine:
 
     def carry(self, count: int, arrive: Callable[[int], None]) -> None:
         rough, process = self._rough, self._database
-        if rough.stall:
+        if rough.stalls:
             self._stand_still()
         process.die(rough.killed_before, "before it published")
         self._reach()
@@ -227,7 +228,7 @@ class RoughLine:
 
     def _stand_still(self) -> None:
         """SIGSTOP: longer than a leader may be silent, its lock goes to who asks."""
-        length, self._rough.stall = self._rough.stall, 0
+        length = self._rough.stalls.pop(0)
         world, still = self._world, [True]
         world.trace.note(f"the relay stands still for {length / 1e6:.1f} s with rows in its hands")
         world.loop.after(
