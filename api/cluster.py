@@ -105,6 +105,7 @@ class NodeAnswer(BaseModel):
     cordoned: bool
     draining: bool
     cordon_reason: str
+    cordoned_until: str | None
     capacity: shapes.Amount
     allocated: shapes.Amount
     free: shapes.Amount
@@ -207,6 +208,7 @@ def _absent(cluster: str, node: ExpectedNode) -> NodeAnswer:
         cordoned=False,
         draining=False,
         cordon_reason="",
+        cordoned_until=None,
         capacity=shapes.amount(offer.capacity),
         allocated=nothing,
         free=nothing,
@@ -233,6 +235,7 @@ def _node(found: NodeFound, caller: Caller, wanted: Expected) -> NodeAnswer:
         cordoned=row.cordoned,
         draining=row.draining,
         cordon_reason=row.cordon_reason,
+        cordoned_until=None if row.cordoned_until is None else to_text(row.cordoned_until),
         capacity=shapes.amount(offer.capacity),
         allocated=shapes.amount(found.allocated),
         free=shapes.amount(free),

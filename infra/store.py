@@ -140,7 +140,11 @@ class Store(Log):
         self._datastore = Datastore(
             dsn, pool_size=pool_size, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS
         )
-        self._recorder = _guarded(lambda: Recorder(self._datastore))
+        try:
+            self._recorder = _guarded(lambda: Recorder(self._datastore))
+        except BaseException:
+            self._datastore.close()  # its pool would go on trying to connect
+            raise
         self._commits = GroupCommit(self._recorder.append_all)
 
     def append(

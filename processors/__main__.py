@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from domain.errors import Invalid, Refusal, StaleWriter
+from domain.errors import Invalid, StaleWriter
 from infra.follow import Bell, PostgresStream
 from infra.leader import lead
 from infra.leases import MARGIN_MS
@@ -28,7 +28,7 @@ from infra.store import Store
 from processors import projector, rebuilder, retention, scheduler, timers
 from processors.alarm import TamperAlarm
 from processors.lane import elsewhere, follow, lane, rarely_collect
-from processors.lanes import Lanes
+from processors.lanes import WEATHER, Lanes
 from processors.reading import PostgresQuarantine
 from processors.watch import PostgresWatch
 from projections.catalogue import HEAVY, VIEWS
@@ -50,57 +50,49 @@ def run_projector(settings: Settings) -> None:
 def run_scheduler(settings: Settings) -> None:
     """Lead the scheduling until something fails or another leads."""
     dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    stream = follow(settings, store)
-    ward = PostgresQuarantine(connection, scheduler.ROLE)
-    try:
-        with lead(dsn, store, scheduler.ROLE) as epoch:
-            if epoch is not None:
-                kept, place = Snapshots(dsn), Place(connection, epoch)
-                scheduler.Scheduler(store, stream, epoch, store.now, ward, kept, place).run()
-    finally:
-        stream.close()
-        connection.close()
-        store.close()
+    with (
+        closing(Store(dsn)) as store,
+        closing(projector.connect(dsn)) as connection,
+        closing(follow(settings, store)) as stream,
+        lead(dsn, store, scheduler.ROLE) as epoch,
+    ):
+        if epoch is not None:
+            ward = PostgresQuarantine(connection, scheduler.ROLE)
+            kept, place = Snapshots(dsn), Place(connection, epoch)
+            scheduler.Scheduler(store, stream, epoch, store.now, ward, kept, place).run()
 
 
 def run_timers(settings: Settings) -> None:
     """Lead the timers until something fails or another leads."""
     dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    try:
-        with lead(dsn, store, timers.ROLE) as epoch:
-            if epoch is not None:
-                prepare(connection)
-                longest = 1000 * (settings.lease_ttl_ms + MARGIN_MS)
-                timers.Timers(store, PostgresWatch(connection), epoch, longest).run()
-    finally:
-        connection.close()
-        store.close()
+    with (
+        closing(Store(dsn)) as store,
+        closing(projector.connect(dsn)) as connection,
+        lead(dsn, store, timers.ROLE) as epoch,
+    ):
+        if epoch is not None:
+            prepare(connection)
+            longest = 1000 * (settings.lease_ttl_ms + MARGIN_MS)
+            timers.Timers(store, PostgresWatch(connection), epoch, longest).run()
 
 
 def run_rebuilder(settings: Settings) -> None:
     """Carry out rebuilds of read models until something fails."""
     dsn = settings.database_url
-    store, connection = Store(dsn), projector.connect(dsn)
-    stream = PostgresStream(store, Bell(dsn))
-    try:
+    with (
+        closing(Store(dsn)) as store,
+        closing(projector.connect(dsn)) as connection,
+        closing(PostgresStream(store, Bell(dsn))) as stream,
+    ):
         prepare(connection)
         rebuilder.Rebuilder(connection, stream).run()
-    finally:
-        stream.close()
-        connection.close()
-        store.close()
 
 
 def run_retention(settings: Settings) -> None:
     """Delete history that is too old, until something fails."""
-    connection = projector.connect(settings.database_url)
-    try:
+    with closing(projector.connect(settings.database_url)) as connection:
         prepare(connection)
         retention.Retention(connection, settings.history_seconds).run()
-    finally:
-        connection.close()
 
 
 def run_relay(settings: Settings) -> None:
@@ -111,15 +103,14 @@ def run_relay(settings: Settings) -> None:
     from processors.relay import ROLE, Relay
 
     dsn, cell = settings.database_url, cell_of(settings)
-    store, bell = Store(dsn), Bell(dsn)
-    try:
-        with lead(dsn, store, ROLE) as epoch:
-            if epoch is not None:
-                with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
-                    Relay(outbox, topic, epoch, bell).run()
-    finally:
-        bell.close()
-        store.close()
+    with (
+        closing(Store(dsn)) as store,
+        closing(Bell(dsn)) as bell,
+        lead(dsn, store, ROLE) as epoch,
+    ):
+        if epoch is not None:
+            with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
+                Relay(outbox, topic, epoch, bell).run()
 
 
 def run_witness(settings: Settings) -> None:
@@ -129,19 +120,17 @@ def run_witness(settings: Settings) -> None:
 
     assert settings.witness is not None, "main looked"
     dsn = settings.database_url
-    store, connection, bell = Store(dsn), projector.connect(dsn), Bell(dsn)
-    try:
-        with lead(dsn, store, ROLE) as epoch:
-            if epoch is not None:
-                folder = Folder(settings.witness)
-                Witness(
-                    connection, folder, settings.cell, epoch, bell, store.now,
-                    settings.witness_seconds,
-                ).run()  # fmt: skip
-    finally:
-        bell.close()
-        connection.close()
-        store.close()
+    with (
+        closing(Store(dsn)) as store,
+        closing(projector.connect(dsn)) as connection,
+        closing(Bell(dsn)) as bell,
+        lead(dsn, store, ROLE) as epoch,
+    ):
+        if epoch is not None:
+            folder = Folder(settings.witness)
+            Witness(
+                connection, folder, settings.cell, epoch, bell, store.now, settings.witness_seconds
+            ).run()
 
 
 PROCESSES: dict[str, Callable[[Settings], None]] = {
@@ -170,8 +159,8 @@ def supervise(name: str, settings: Settings) -> None:
             return
         except StaleWriter:
             log.warning("%s: another leader took over", name)
-        except Refusal as refusal:
-            log.warning("%s: %s", name, refusal)
+        except WEATHER as weather:
+            log.warning("%s: %s", name, weather)
         except Exception:  # a failure of any kind must not end the supervision
             log.exception("%s failed and starts anew", name)
         if time.monotonic() - began > SOUND_SECONDS:

@@ -17,13 +17,12 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from domain.errors import Refusal
 from infra.follow import Bell, PostgresStream
 from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector
-from processors.lanes import Lanes
+from processors.lanes import WEATHER, LaneEnded, Lanes
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
 from projections.tables import prepare
@@ -31,10 +30,6 @@ from projections.view import View
 
 LOOK_SECONDS = 0.2
 """Between looks whether the process is to end, while it is waited for."""
-
-
-class LaneEnded(Exception):
-    """The process that projected a read model ended; it said why."""
 
 
 class Stream(EventStream, Protocol):
@@ -87,7 +82,8 @@ def rarely_collect() -> None:
 
 
 def _end_with_the_starter() -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: a thread that waits in it holds its lock, and Python aborts when it ends.
+    os.read(sys.stdin.fileno(), 1)
     os._exit(0)
 
 
@@ -99,8 +95,8 @@ def main(name: str) -> None:
     views = [view for view in VIEWS if view.name == name]
     try:
         Lanes(partial(lane, Settings()), views).run()
-    except Refusal as refusal:  # the weather: who started this one starts it anew
-        sys.exit(f"projector of {name}: {refusal}")
+    except WEATHER as weather:  # who started this one starts it anew
+        sys.exit(f"projector of {name}: {weather}")
 
 
 if __name__ == "__main__":

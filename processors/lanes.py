@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import psycopg
+
 from domain.errors import Refusal
 from processors.isolate import ViewFailed
 from processors.projector import BATCH, Projector
@@ -27,6 +29,13 @@ RETRY_SECONDS = 1.0
 LONGEST_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
+
+class LaneEnded(Exception):
+    """The process that projected a read model ended; it said why."""
+
+
+WEATHER = (Refusal, LaneEnded, psycopg.OperationalError)
+"""What is no fault of the code, such as a database that goes away: a line says so."""
 Open = Callable[[Sequence[View[Any]]], AbstractContextManager[Projector]]
 """Opens a projector of these read models, with connections of its own."""
 Far = Callable[[threading.Event], None]
@@ -112,8 +121,8 @@ class Lanes:
             began = time.monotonic()
             try:
                 project()
-            except Refusal as refusal:
-                log.warning("projector of %s: %s", name, refusal)
+            except WEATHER as weather:
+                log.warning("projector of %s: %s", name, weather)
             except Exception:  # a failure of any kind must not end the supervision
                 log.exception("the projector of %s failed and starts anew", name)
             pause = RETRY_SECONDS if time.monotonic() - began > LONGEST_SECONDS else 2 * pause

@@ -13,6 +13,8 @@ from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
 from domain.node import node as nodes
+from domain.node.events import Lost
+from domain.node.flapping import WITHIN, Others
 from domain.node.node import Node
 from domain.values.time import SECOND
 from infra.codec import Poison, UnknownEvent
@@ -42,6 +44,12 @@ class Watch(Protocol):
 
     def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded in the log: do not report it again."""
+
+    def cordons_over(self, now: int) -> list[str]:
+        """The nodes that are cordoned until a time that has come."""
+
+    def others(self, node: str) -> Others:
+        """The nodes beside this one, as far as the read models have come."""
 
     def held_back(self, found: Sequence[Poison]) -> None:
         """These events, and no others, keep timers from acting on their streams."""
@@ -92,7 +100,10 @@ class Timers:
                 self._job(job, lambda state: self._reach_limit(state, now))
         for node, session in self._watch.expire_leases() if steady else ():
             with self._readable():
-                self._lose(node, session)
+                self._lose(node, session, now)
+        for node in self._watch.cordons_over(now):
+            with self._readable():
+                self._node(node, "cordon", lambda state: nodes.end_cordon(state, now))
         if self._bad != self._told:
             self._watch.held_back(list(self._bad.values()))
             self._told = self._bad
@@ -129,13 +140,23 @@ class Timers:
         except Conflict as refusal:
             log.debug("%s: no longer due: %s", job, refusal)
 
-    def _lose(self, node: str, session: str) -> None:
-        def decide(current: Node | None) -> Sequence[Event]:
-            return [] if current is None else nodes.lose(current, session)
+    def _lose(self, node: str, session: str, now: int) -> None:
+        events = self._store.stream(stream_of("node", node))
+        lost = [each.recorded_at for each in events if isinstance(each.event, Lost)]
+        losses, others = 1 + sum(at > now - WITHIN for at in lost), self._watch.others(node)
 
-        meta = Meta(ROLE, f"lease:{node}", node)
-        stream = stream_of("node", node)
-        self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)
+        def command(state: Node) -> Sequence[Event]:
+            found = nodes.lose(state, session)
+            return [*found, *nodes.hold_off(state, losses, others, now)] if found else []
+
+        self._node(node, "lease", command)
         failpoint("timers.node_lost")
         self._watch.settle_lease(node, session)
-        log.warning("node %s: its lease ran out", node)
+
+    def _node(self, node: str, cause: str, command: Callable[[Node], Sequence[Event]]) -> None:
+        def decide(current: Node | None) -> Sequence[Event]:
+            return [] if current is None else command(current)
+
+        meta = Meta(ROLE, f"{cause}:{node}", node)
+        stream = stream_of("node", node)
+        self._store.execute(stream, nodes.evolve, None, decide, meta, epoch=self._epoch)

@@ -7,10 +7,12 @@ from typing import Any
 
 import psycopg
 
+from domain.node.flapping import Others
 from infra import leases, quarantine
 from infra.codec import Poison
 from processors.timers import ROLE
 from projections import jobs as job_view
+from projections import nodes as node_view
 from projections import policy as policy_view
 from projections.jobs import Due
 
@@ -36,6 +38,14 @@ class PostgresWatch:
     def settle_lease(self, node: str, session: str) -> None:
         """The loss is recorded."""
         leases.settle(self._connection, node, session)
+
+    def cordons_over(self, now: int) -> list[str]:
+        """The nodes whose cordon is over."""
+        return node_view.cordons_over(self._connection, now)
+
+    def others(self, node: str) -> Others:
+        """The nodes beside this one."""
+        return node_view.others(self._connection, node)
 
     def held_back(self, found: Sequence[Poison]) -> None:
         """These events keep timers from acting."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from domain.event import Recorded
 from domain.node import events as e
+from domain.node.flapping import Others
 from domain.node.node import pool_of
 from domain.values.resources import NOTHING, Resources
 from projections import policy, seats
@@ -25,6 +26,7 @@ class NodeRow(Row, frozen=True, kw_only=True):
     cordoned: bool
     draining: bool
     cordon_reason: str
+    cordoned_until: int | None
     offer: e.Registered
 
 
@@ -46,6 +48,7 @@ def _fold(row: NodeRow | None, _key: Key, recorded: Recorded) -> NodeRow | None:
                 cordoned=False,
                 draining=False,
                 cordon_reason="",
+                cordoned_until=None,
                 offer=event,
             )
         return replace(row, position=position, offer=event, alive=True, pool=pool_of(event))
@@ -53,12 +56,24 @@ def _fold(row: NodeRow | None, _key: Key, recorded: Recorded) -> NodeRow | None:
     match event:
         case e.Lost():
             return replace(row, position=position, alive=False)
-        case e.Cordoned(reason=reason, drain=drain):
+        case e.Cordoned(reason=reason, drain=drain, until=until):
             return replace(
-                row, position=position, cordoned=True, draining=drain, cordon_reason=reason
+                row,
+                position=position,
+                cordoned=True,
+                draining=drain,
+                cordon_reason=reason,
+                cordoned_until=until,
             )
         case e.Uncordoned():
-            return replace(row, position=position, cordoned=False, draining=False, cordon_reason="")
+            return replace(
+                row,
+                position=position,
+                cordoned=False,
+                draining=False,
+                cordon_reason="",
+                cordoned_until=None,
+            )
     return row
 
 
@@ -69,7 +84,7 @@ VIEW = View(
     on=kinds(e.NodeEvent),
     touches=_touches,
     fold=_fold,
-    indexes=("(pool)", "(position)"),
+    indexes=("(pool)", "(position)", "(cordoned_until)"),
 )
 
 
@@ -116,6 +131,25 @@ def changed(connection: Reader, after: int) -> list[NodeRow]:
     return [VIEW.read(record) for record in records]
 
 
+def cordons_over(connection: Reader, now: int) -> list[str]:
+    """The nodes that are cordoned until a time that has come."""
+    records = connection.execute(
+        f"SELECT id FROM {VIEW.table()} WHERE cordoned_until <= %s ORDER BY id".encode(), (now,)
+    ).fetchall()
+    return [record["id"] for record in records]
+
+
+def others(connection: Reader, node: str) -> Others:
+    """The nodes beside this one."""
+    record = connection.execute(_OTHERS, (node,)).fetchone()
+    assert record is not None
+    return Others(**record)
+
+
+_OTHERS = (
+    "SELECT count(*) AS nodes, count(*) FILTER (WHERE alive AND NOT cordoned) AS ready,"
+    f" count(cordoned_until) AS flapping FROM {VIEW.table()} WHERE id <> %s"
+).encode()
 _SUMS = ", ".join(
     f"sum({name})::bigint AS {name}"
     for name in ("cpu_milli", "memory_bytes", "gpu_milli", "storage_bytes", "network_mbps")

@@ -200,6 +200,7 @@ class Node(TypedDict):
     cordoned: bool
     draining: bool
     cordon_reason: str
+    cordoned_until: NotRequired[str | None]
     capacity: Amount
     allocated: Amount
     free: Amount

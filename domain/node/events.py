@@ -41,10 +41,14 @@ class Lost(Event, name="node.lost.v1"):
 
 @dataclass(frozen=True)
 class Cordoned(Event, name="node.cordoned.v1"):
-    """Takes no new work; with `drain` what runs there is moved away."""
+    """Takes no new work; with `drain` what runs there is moved away.
+
+    `until` (microseconds): then it ends by itself, as for a node that flaps.
+    """
 
     reason: str
     drain: bool = False
+    until: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import assert_never
 from domain.errors import Conflict, Invalid
 from domain.node import events as e
 from domain.node.events import NodeEvent
+from domain.node.flapping import Others, held_until
 from domain.values.ids import NodeId
 from domain.values.mig import check_slots
 
@@ -23,6 +24,7 @@ class Node:
     cordoned: bool = False
     draining: bool = False
     cordon_reason: str = ""
+    cordoned_until: int | None = None
 
 
 def evolve(node: Node | None, event: NodeEvent) -> Node:
@@ -35,10 +37,18 @@ def evolve(node: Node | None, event: NodeEvent) -> Node:
     match event:
         case e.Lost():
             return replace(node, alive=False)
-        case e.Cordoned(reason=reason, drain=drain):
-            return replace(node, cordoned=True, draining=drain, cordon_reason=reason)
+        case e.Cordoned(reason=reason, drain=drain, until=until):
+            return replace(
+                node,
+                cordoned=True,
+                draining=drain,
+                cordon_reason=reason,
+                cordoned_until=until,
+            )
         case e.Uncordoned():
-            return replace(node, cordoned=False, draining=False, cordon_reason="")
+            return replace(
+                node, cordoned=False, draining=False, cordon_reason="", cordoned_until=None
+            )
         case _:
             assert_never(event)
 
@@ -70,9 +80,26 @@ def lose(node: Node, session: str) -> list[NodeEvent]:
     return [e.Lost(node.id, session)] if node.alive and node.offer.boot == session else []
 
 
+def hold_off(node: Node, losses: int, others: Others, now: int) -> list[NodeEvent]:
+    """It was lost so often within an hour: cordoned for a while, if it flaps.
+
+    Not where somebody cordoned it for good.
+    """
+    until = held_until(losses, others, now)
+    if until is None or (node.cordoned and node.cordoned_until is None):
+        return []
+    return [e.Cordoned(f"lost {losses} times within an hour", until=until)]
+
+
+def end_cordon(node: Node, now: int) -> list[NodeEvent]:
+    """The time is over for which it was cordoned."""
+    over = node.cordoned_until is not None and node.cordoned_until <= now
+    return [e.Uncordoned()] if over else []
+
+
 def cordon(node: Node, reason: str, drain: bool) -> list[NodeEvent]:
     """Take no new work; with `drain`, move away what runs there."""
-    if node.cordoned and node.draining == drain:
+    if node.cordoned and node.draining == drain and node.cordoned_until is None:
         raise Conflict("already_cordoned", f"node {node.id} is already cordoned")
     return [e.Cordoned(reason, drain)]
 

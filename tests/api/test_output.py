@@ -6,6 +6,7 @@ import base64
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -103,18 +104,20 @@ def test_followers_that_are_cut_off_again_and_again_get_every_byte_once(
 ) -> None:
     luck = random.Random(7)
     whole = luck.randbytes(200_000)
-    writer = threading.Thread(target=lambda: write_slowly(node, order, whole))
-    writer.start()
     got, cuts = b"", 0
-    while len(got) < len(whole):
-        piece = cut_off(world, order["job"], len(got), luck.randrange(1, 30_000), events=events)
-        got += piece
-        cuts += 1
-        assert whole.startswith(got), f"differs after {len(got)} bytes"
-    writer.join()
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write_slowly, node, order, whole)
+        while len(got) < len(whole):
+            if writer.done():
+                writer.result()
+            most, left = luck.randrange(1, 30_000), len(whole) - len(got)
+            piece = cut_off(world, order["job"], len(got), most, left, events=events)
+            got += piece
+            cuts += 1
+            assert whole.startswith(got), f"differs after {len(got)} bytes"
     assert cuts > 5
     node.say(node.ended(order))
-    assert cut_off(world, order["job"], len(got), 1, events=events) == b""
+    assert cut_off(world, order["job"], len(got), 1, 1, events=events) == b""
 
 
 def write_slowly(node: Node, order: dict[str, Any], whole: bytes) -> None:
@@ -124,20 +127,20 @@ def write_slowly(node: Node, order: dict[str, Any], whole: bytes) -> None:
         offset = send(node, order, [piece], offset)
 
 
-def cut_off(world: World, job: str, offset: int, most: int, *, events: bool) -> bytes:
-    """Follow from `offset`, and leave in the middle after about `most` bytes, or at the end."""
+def cut_off(world: World, job: str, offset: int, most: int, left: int, *, events: bool) -> bytes:
+    """Follow from `offset`; leave after `most` bytes on the wire, or `left` bytes of output."""
     headers = {**SSE, "Last-Event-ID": str(offset)} if events else {}
     query: dict[str, Any] = {"follow": "true", **({} if events else {"offset": offset})}
-    text = b""
+    text = heard = b""
     with world.admin.http.stream(
         "GET", f"/jobs/{job}/logs", params=query, headers=headers
     ) as answer:
         for piece in answer.iter_raw():
             text += piece
-            if len(text) >= most:
+            heard = decode(text[: text.rfind(b"\n\n") + 2])[0] if events else text
+            if len(text) >= most or len(heard) >= left:
                 break
-    whole_events = text[: text.rfind(b"\n\n") + 2]
-    return decode(whole_events)[0] if events else text
+    return heard
 
 
 def test_following_ends_when_the_job_does_and_not_before(

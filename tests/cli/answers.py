@@ -25,6 +25,7 @@ NODE = {
     "cordoned": False,
     "draining": False,
     "cordon_reason": "",
+    "cordoned_until": None,
     "capacity": {"cpu_milli": 16000, "memory_bytes": 64 * 2**30, "gpu": 2, "gpu_milli": 2000},
     "allocated": {"cpu_milli": 8500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},
     "free": {"cpu_milli": 7500, "memory_bytes": 32 * 2**30, "gpu": 1, "gpu_milli": 1000},

@@ -71,7 +71,10 @@ class RealCell:
     # processes
 
     def start(self, name: str, failpoint: str = "", prefix: tuple[str, ...] = ()) -> int:
-        """Start `api`, `agent`, `agent-2`... or a list of processors; its process id."""
+        """Start `api`, `agent`, `agent-2`... or a list of processors; its process id.
+
+        `agent-2.other` is another that calls itself node-2, with a folder of its own.
+        """
         agent = name.startswith("agent")
         words: tuple[str, ...] = ("api",) if name == "api" else ("processors", *name.split())
         if agent:
@@ -96,15 +99,8 @@ class RealCell:
 
     def _agent(self, number: str) -> tuple[str, ...]:
         data, token = str(self.folder / f"agent-{number}"), str(self.folder / "agent-token")
-        where: tuple[str, ...] = (
-            "--url",
-            self.url,
-            "--token-file",
-            token,
-            "--node",
-            f"node-{number}",
-        )
-        where = (*where, "--data", data)
+        node = f"node-{number.partition('.')[0]}"
+        where = ("--url", self.url, "--token-file", token, "--node", node, "--data", data)
         return (*where, "--runners", self.runners, "--cpu", "4", "--memory", "4Gi")
 
     def kill(self, name: str) -> None:
@@ -199,6 +195,13 @@ class RealCell:
         answer = self._http.get(f"/jobs/{job}/logs")
         assert answer.status_code == 200, answer.text
         return answer.text
+
+    def counted(self, series: str) -> float:
+        """A series of the API's metrics; 0 where there is none yet."""
+        answer = self._http.get("/metrics")
+        assert answer.status_code == 200, answer.text
+        found = (line.rpartition(" ") for line in answer.text.splitlines())
+        return sum(float(value) for name, _, value in found if name == series)
 
     def attempts_run(self, name: str) -> list[str]:
         """The attempts whose command ran, as the job itself wrote them down."""

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from domain.access import Role
-from domain.errors import StaleWriter
+from domain.errors import StaleWriter, Unavailable
 from domain.event import Event, Meta, Recorded
 from domain.project.events import Created, MemberSet
 from domain.project.project import Project, evolve, set_member
@@ -138,3 +138,10 @@ def test_events_after_a_reconnect(store: Store) -> None:
     member = MemberSet("ada", Role.VIEWER)
     store.append([Change(STREAM, 0, [CREATED, member], META)])
     assert [item.event for item in store.stream(STREAM, after=1)] == [member]
+
+
+def test_a_store_that_cannot_open_leaves_no_thread_that_goes_on_trying() -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(Unavailable) as caught:
+        Store("host=/nonexistent dbname=none")
+    assert set(threading.enumerate()) <= before, caught

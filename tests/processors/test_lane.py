@@ -48,3 +48,24 @@ def test_a_lane_ends_with_its_starter_however_that_ends(cell: SmallCell, tmp_pat
     assert left, "the block ends by kill -9"
     psutil.wait_procs(left, PATIENCE)
     assert not any(lane.is_running() for lane in left)
+
+
+def test_a_database_that_ends_its_sessions_costs_a_line_and_no_abort(
+    cell: SmallCell, tmp_path: Path
+) -> None:
+    """Restarts of the database are no faults of ours: no traceback hides real ones."""
+    with processors(cell.dsn, tmp_path) as process:
+        cell.submit("first")
+        until(lambda: shows_all(cell), PATIENCE)
+        before = {lane.pid for lane in lanes(process)}
+        cell.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        until(lambda: before.isdisjoint(lane.pid for lane in lanes(process)), PATIENCE)
+        cell.store.head()  # the test's own connections are replaced
+        cell.submit("second")
+        until(lambda: shows_all(cell), PATIENCE)
+        assert process.says("terminating connection"), "it says why it starts anew"
+        for fault in ("Traceback", "Fatal Python error"):
+            assert not process.says(fault), process.said()

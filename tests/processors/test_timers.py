@@ -11,9 +11,9 @@ from domain.job import events as e
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.spec import Retry
-from domain.node.events import Lost
+from domain.node.events import Cordoned, Lost, Uncordoned
 from domain.policy.events import SchedulerSet, SchedulerSettings
-from domain.values.time import HOUR, SECOND
+from domain.values.time import HOUR, MINUTE, SECOND
 from infra import leases
 from infra.store import Change, stream_of
 from processors.timers import ROLE, Timers
@@ -168,3 +168,48 @@ def test_an_unreadable_stream_keeps_no_other_from_what_is_due(cell: SmallCell, b
     ).fetchall()
     assert {row["originator_id"] for row in found} == streams
     process.tick()
+
+
+def lose(cell: SmallCell, process: Timers, node: str, boot: str) -> None:
+    """The node takes a lease that is over at once."""
+    session = leases.take(cell.connection, node, boot, f"nonce-{boot}", -2 * leases.MARGIN_MS)
+    cell.register(node, boot=session)
+    tick(cell, process)
+
+
+def cordons(cell: SmallCell) -> list[Event]:
+    return [*cell.happened(Cordoned), *cell.happened(Uncordoned)]
+
+
+def test_a_node_that_is_lost_again_and_again_takes_no_work_for_a_while(cell: SmallCell) -> None:
+    process, before = timers(cell), cell.now()
+    leases.take(cell.connection, "node-2", "boot", "nonce", 3_600_000)
+    cell.register("node-2")
+    for boot in ("one", "two"):
+        lose(cell, process, "node-1", boot)
+    assert cordons(cell) == []
+    lose(cell, process, "node-1", "three")
+    [cordoned] = cell.happened(Cordoned)
+    assert cordoned.until is not None
+    assert before <= cordoned.until - 10 * MINUTE <= cell.now()
+    assert len(cell.happened(Lost)) == 3
+    tick(cell, process)
+    assert cell.happened(Uncordoned) == [], "its time is not over"
+
+
+def test_a_cordon_is_over_when_its_time_is(cell: SmallCell) -> None:
+    cell.register("node-1")
+    brief = [Cordoned("lost 3 times within an hour", until=cell.now() - 1)]
+    cell.store.append([Change(stream_of("node", "node-1"), 1, [*brief], META)])
+    process = timers(cell)
+    tick(cell, process)
+    tick(cell, process)
+    assert cell.happened(Uncordoned) == [Uncordoned()]
+
+
+def test_the_only_node_is_not_cordoned(cell: SmallCell) -> None:
+    process = timers(cell)
+    for boot in ("one", "two", "three", "four"):
+        lose(cell, process, "node-1", boot)
+    assert len(cell.happened(Lost)) == 4
+    assert cordons(cell) == []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from domain.errors import Refusal
+from domain.node.flapping import Others
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import MILLISECOND, SECOND
 from infra.codec import Poison, UnknownEvent
@@ -170,12 +171,19 @@ class MemoryWatch:
     def settle_lease(self, node: str, session: str) -> None:
         self.leases.settle(node, session)
 
+    def cordons_over(self, now: int) -> list[str]:
+        return self.views.cordons_over(now)
+
+    def others(self, node: str) -> Others:
+        return self.views.others(node)
+
     def held_back(self, found: Sequence[Poison]) -> None:
         """Told; it is mended by itself in a while."""
 
     def idle(self, now: int) -> int:
         """How long every tick would find nothing: at least one tick, at most `LONGEST_IDLE`."""
-        moments = (self.views.next_due(), self.leases.next_end(), now + LONGEST_IDLE)
+        due, uncordon = self.views.next_due(), self.views.next_uncordon()
+        moments = (due, uncordon, self.leases.next_end(), now + LONGEST_IDLE)
         left = min(at for at in moments if at is not None) - now
         return max(TICK, -(-left // TICK) * TICK)
 

@@ -8,15 +8,22 @@ from typing import Any
 
 from domain.allocation.events import Granted
 from domain.event import Recorded
+from domain.node.flapping import Others
 from domain.policy.policy import Policy
 from processors.stream import EventStream
-from projections import checkpoints, jobs, policy, seats
+from projections import checkpoints, jobs, nodes, policy, seats
 from projections.fold import fold_event
 from projections.jobs import Due
 from projections.seats import Order
 from projections.view import Key, View
 
-VIEWS: tuple[View[Any], ...] = (jobs.VIEW, seats.VIEW, checkpoints.VIEW, policy.VIEW)
+VIEWS: tuple[View[Any], ...] = (
+    jobs.VIEW,
+    seats.VIEW,
+    checkpoints.VIEW,
+    policy.VIEW,
+    nodes.VIEW,
+)
 Rows = dict[str, dict[Key, Any]]
 
 
@@ -93,6 +100,25 @@ class LiveViews:
         rows = [self.rows["jobs"][key] for key in self._due]
         moments = (at for r in rows for at in (r.due_at, r.stop_deadline, r.limit_at))
         return min((at for at in moments if at is not None), default=None)
+
+    def cordons_over(self, now: int) -> list[str]:
+        """The query of `projections.nodes.cordons_over`."""
+        return sorted(
+            row.id
+            for row in self.rows["nodes"].values()
+            if row.cordoned_until is not None and row.cordoned_until <= now
+        )
+
+    def next_uncordon(self) -> int | None:
+        """When the next cordon ends by itself, as far as the views have come."""
+        ends = (row.cordoned_until for row in self.rows["nodes"].values())
+        return min((at for at in ends if at is not None), default=None)
+
+    def others(self, node: str) -> Others:
+        """The query of `projections.nodes.others`."""
+        rows = [row for row in self.rows["nodes"].values() if row.id != node]
+        ready = sum(row.alive and not row.cordoned for row in rows)
+        return Others(len(rows), ready, sum(row.cordoned_until is not None for row in rows))
 
     def copy(self) -> ViewsCopy:
         """What a standby has that got everything so far."""

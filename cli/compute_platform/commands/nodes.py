@@ -57,7 +57,7 @@ def show(session: Session, as_json: bool, node: str) -> None:
         ("node", found["id"]),
         ("pool", found["pool"]),
         ("state", state(found)),
-        ("reason", found.get("cordon_reason") or ""),
+        ("reason", _reason(found)),
         ("cluster", found.get("cluster") or ""),
         ("mismatch", _mismatch(found)),
         ("CPU", _free_of(found, "cpu_milli", amounts.cpu)),
@@ -140,8 +140,14 @@ def _row(node: Node) -> list[str]:
         _free_of(node, "memory_bytes", amounts.memory),
         str(len(node.get("jobs") or [])),
         ",".join(node.get("runners") or []),
-        "; ".join(filter(None, [node.get("cordon_reason"), _mismatch(node)])),
+        "; ".join(filter(None, [_reason(node), _mismatch(node)])),
     ]
+
+
+def _reason(node: Node) -> str:
+    """Why the node is cordoned, and until when where that ends by itself."""
+    reason, until = node.get("cordon_reason") or "", node.get("cordoned_until")
+    return f"{reason}, until {until[:19]}Z" if until else reason
 
 
 def _mismatch(node: Node) -> str:
