@@ -15,14 +15,12 @@ from domain.node import node as nodes
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Created
 from domain.scheduling.snapshot import Snapshot
-from domain.values.resources import NOTHING
 from domain.values.time import MILLISECOND, SECOND
 from infra.codec import UnknownEvent
 from infra.recorder import Epoch
 from infra.store import Change, stream_of
 from processors import relay, scheduler, timers
 from processors.stream import EventStream
-from tests.replayed import replay
 from tests.simulation.administrators import Administrators, begins_at, has
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
@@ -30,6 +28,7 @@ from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, kee
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
 from tests.simulation.fleet import offers
+from tests.simulation.folds import check_folds, check_receipts
 from tests.simulation.guards import Guard, without
 from tests.simulation.invariants import Checker, Violation
 from tests.simulation.law_of_order import check_standing
@@ -41,7 +40,7 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.plan import Plan
 from tests.simulation.streaming import Streaming
 from tests.simulation.users import PROJECTS, Users
-from tests.simulation.views import LiveViews, rebuilt
+from tests.simulation.views import LiveViews
 
 HEAL = 400 * SECOND
 END = 600 * SECOND
@@ -369,37 +368,9 @@ class World:
                 checker.fail("I2", f"{name} is held for ever", allocation.job)
         if self.streaming is not None:
             self.streaming.check_end()
-        self._check_folds()
+        check_folds(self)
         if not self._off:
-            self._check_receipts()
-
-    def _check_receipts(self) -> None:
-        """Every decision has one receipt, and comes out again from the log alone."""
-        tally = replay(self.log.read)
-        if tally.difference is not None:
-            self.checker.fail("I11", f"cannot be decided anew: {tally.difference}")
-
-    def _check_folds(self) -> None:
-        """Read models are folds of the log, and in the end the snapshot holds nothing."""
-        self.projector_until = 0
-        self.views.step()
-        events = self.log.read(0, 10**9)
-        whole = rebuilt(events)
-        for view, rows in self.views.rows.items():
-            if rows != whole[view]:
-                self.checker.fail("I8", f"the view {view} is not the fold of the log")
-        snapshot = Snapshot()
-        for event in events:
-            snapshot.apply(event)
-        waits, stands = snapshot.dependents, snapshot.inheritance
-        kept = (snapshot.jobs, snapshot.allocations, snapshot.spending.held, waits.waits)
-        if any((*kept, waits.waiters, waits.ready, stands.standing, stands.claims, stands.made)):
-            self.checker.fail("I8", "the snapshot holds what has ended")
-        if any(node.held for node in snapshot.nodes.values()):
-            self.checker.fail("I8", "a node holds what has ended")
-        for node, state in snapshot.nodes.items():
-            if state.taken != NOTHING or any(left < 1000 for left in state.left.values()):
-                self.checker.fail("I5", f"{node} is not free again: {state.taken}")
+            check_receipts(self)
 
     def _checksum(self) -> str:
         log = hashlib.sha256(f"{self.trace.checksum} {self.loop.events}".encode())
