@@ -27,6 +27,11 @@ _envelopes = msgspec.json.Decoder(Envelope[msgspec.Raw])
 _format = JSONFormat()
 
 
+def _instant(text: str) -> int:
+    """Microseconds since the epoch."""
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
 class Stranger(ValueError):
     """A record that is no event of this cell."""
 
@@ -75,23 +80,18 @@ class Received:
     headers: dict[str, bytes]
     value: bytes
 
-    def foreign(self, topic: str) -> Conflict:
-        """What to raise where the log does not hold this event of its topic."""
-        return Conflict(
-            "foreign_topic",
-            f"topic {topic} holds position {self.position} with an event that this log does not"
-            " hold there: the log was brought back from an older backup or a standby behind it, or"
-            " two cells have one name. Delete the topic (it is filled again from the log) or set"
-            " another COMPUTE_CELL",
-        )
-
-    def is_of(self, rows: Sequence[Row]) -> bool:
-        """Whether this is the event of the first of these rows of the log."""
-        if not rows:
+    def is_of(self, row: Row) -> bool:
+        """Whether this is the event of this row of the log."""
+        read = self.headers
+        try:
+            return (
+                self.position == row.position
+                and read["ce_subject"] == row.stream.encode()
+                and int(read["ce_streamversion"]) == row.version
+                and _instant(read["ce_time"].decode()) == row.recorded_at
+            )
+        except (KeyError, TypeError, ValueError):
             return False
-        original = dict(to_message(rows[0], self.previous, "-").headers)
-        names = ("ce_id", "ce_subject", "ce_streamversion", "ce_time")
-        return all(self.headers.get(name) == original[name] for name in names)
 
     def recorded(self) -> Recorded:
         """The event, equal to what the log gives; UnknownEvent if this code cannot read it."""
@@ -101,7 +101,7 @@ class Received:
                 self.position,
                 StreamId(text["ce_subject"]),
                 int(text["ce_streamversion"]),
-                (datetime.fromisoformat(text["ce_time"]) - _EPOCH) // _MICROSECOND,
+                _instant(text["ce_time"]),
                 Meta(
                     text["ce_actor"],
                     text["ce_cause"],
@@ -128,6 +128,17 @@ class Received:
             text("ce_type"),
             error,
         )
+
+
+def foreign(topic: str, position: int) -> Conflict:
+    """What to raise where the log does not hold this event of its topic."""
+    return Conflict(
+        "foreign_topic",
+        f"topic {topic} holds position {position} with an event that this log does not"
+        " hold there: the log was brought back from an older backup or a standby behind it, or"
+        " two cells have one name. Delete the topic (it is filled again from the log) or set"
+        " another COMPUTE_CELL",
+    )
 
 
 def received(headers: Sequence[tuple[str, bytes]], value: bytes | None, source: str) -> Received:

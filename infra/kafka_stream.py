@@ -10,7 +10,8 @@ from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from domain.errors import Conflict, Unavailable
 from domain.event import Recorded
-from infra.cloudevents import Received, Stranger, received
+from infra.cloudevents import Received, Stranger, foreign, received
+from infra.codec import UnknownEvent
 from infra.kafka import Cell
 from infra.outbox import Row
 from infra.partition import REQUEST_MS, Partition
@@ -44,7 +45,8 @@ class KafkaStream:
         self._cell, self._log = cell, log
         self._consumer = cell.consumer(FETCH_BYTES)
         self._given = -1  # the position after which `_ready` goes on; -1: not placed yet
-        self._last = -1  # the position of the newest of `_ready`
+        self._placed = -1  # the position after which it was placed
+        self._last = -1  # the position of the newest event taken since, given or ready
         self._ready: list[Received] = []
         self._gap: tuple[Received, int] | None = None
 
@@ -56,13 +58,27 @@ class KafkaStream:
             self._poll(0.0)
         if not self._ready:
             self._check_gap()
-        some = self._ready[:limit]
-        if some:
-            self._check_last(some[-1])
-        found = [event.recorded() for event in some]
-        if some:
-            self._ready = self._ready[limit:]
-            self._given = some[-1].position
+        found = self._decoded(limit)
+        if found:
+            self._check_last(self._ready[len(found) - 1])
+            self._ready = self._ready[len(found) :]
+            self._given = found[-1].position
+        return found
+
+    def _decoded(self, limit: int) -> list[Recorded]:
+        """What is ready, up to an event that cannot be read; UnknownEvent where that is the next.
+
+        Whoever is told of it goes on behind it.
+        """
+        found: list[Recorded] = []
+        for event in self._ready[:limit]:
+            try:
+                found.append(event.recorded())
+            except UnknownEvent:
+                if found:
+                    break
+                self._check_last(event)
+                raise
         return found
 
     def wait(self, seconds: float) -> None:
@@ -81,7 +97,7 @@ class KafkaStream:
         finally:
             probe.close()
         self._consumer.seek(self._cell.partition, offset)
-        self._given = self._last = after
+        self._given = self._last = self._placed = after
         self._ready, self._gap = [], None
 
     def _poll(self, seconds: float) -> None:
@@ -102,10 +118,14 @@ class KafkaStream:
         """Keep an event that comes next; drop a repeat; remember one with others missing before.
 
         What is missing may follow: a relay that failed sends again from its last position. So the
-        gap is only held against the topic when all it holds by now is read.
+        gap is only held against the topic when all it holds by now is read. One that follows what
+        is before the last event taken shows that this one is not of the same log.
         """
         if event.position <= self._last:
             return
+        if event.previous < self._last != self._placed:
+            self._given = -1
+            raise foreign(self._cell.topic, self._last)
         if event.previous <= self._last:
             self._ready.append(event)
             self._last, self._gap = event.position, None
@@ -115,11 +135,13 @@ class KafkaStream:
             self._gap = event, end
 
     def _check_last(self, event: Received) -> None:
-        """What a failover or a restore took from the log are the last events of the topic."""
-        if self._log is None or event.is_of(self._log.rows(event.position - 1, 1)):
+        """Each follows the one before it, so that the log holds them all if it holds the last."""
+        if self._log is None:
             return
-        self._given = -1
-        raise event.foreign(self._cell.topic)
+        rows = self._log.rows(event.position - 1, 1)
+        if not rows or not event.is_of(rows[0]):
+            self._given = -1
+            raise foreign(self._cell.topic, event.position)
 
     def _check_gap(self) -> None:
         if self._gap is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from domain.errors import Invalid, Unavailable
-from infra.cloudevents import Received, to_message
+from infra.cloudevents import Received, foreign, to_message
 from infra.kafka import RECORD_BYTES, Cell
 from infra.outbox import NOTHING, Anchor, Row
 from infra.partition import Partition
@@ -69,19 +69,19 @@ class Topic:
                 previous = row.position
             offsets = [future.get(timeout=ACKNOWLEDGED_SECONDS).offset for future in sent]
         if offsets[0] <= anchor.offset:
-            raise self._lost(anchor, offsets[0])
+            raise self.lost(anchor)
         return Anchor(previous, offsets[-1])
 
     def check(self, anchor: Anchor) -> None:
-        """Raise TopicLost if the topic no longer reaches the anchor's record."""
-        _, end = self._partition.bounds()
-        if end <= anchor.offset:
-            raise self._lost(anchor, end)
+        """Raise TopicLost if the anchor's record is not where it was."""
+        if not self.holds(anchor):
+            raise self.lost(anchor)
 
-    def last(self) -> Received | None:
-        """The event of the last record; None if the topic is empty or the record is no event."""
+    def since(self, anchor: Anchor) -> Iterator[Received]:
+        """The events it holds from the anchor's own on, in its order."""
         first, end = self._partition.bounds()
-        return self._at(end - 1) if end > first else None
+        for _, event in self._partition.records(max(first, anchor.offset), end):
+            yield event
 
     def holds(self, anchor: Anchor) -> bool:
         """Whether the anchor's record is where it was, or went by retention."""
@@ -94,13 +94,18 @@ class Topic:
         return event is not None and event.position == anchor.position
 
     def covered(self) -> Anchor:
-        """Up to where the topic holds the log without a hole, found by reading all of it."""
+        """Up to where the topic holds the log without a hole, found by reading all of it.
+
+        Conflict if two events follow the same one: then it is of more than one log.
+        """
         first, end = self._partition.bounds()
         anchor: Anchor | None = None if first > 0 else NOTHING
         for offset, event in self._partition.records(first, end):
             if anchor is None:  # retention removed what was before: that is no hole
                 anchor = Anchor(event.previous, first)
             if event.previous <= anchor.position < event.position:
+                if event.previous < anchor.position:
+                    raise foreign(self.name, anchor.position)
                 anchor = Anchor(event.position, offset)
         return anchor or NOTHING
 
@@ -147,9 +152,10 @@ class Topic:
             return found
         return None
 
-    def _lost(self, anchor: Anchor, end: int) -> TopicLost:
+    def lost(self, anchor: Anchor) -> TopicLost:
+        """What to raise where acknowledged records up to this anchor are not all there."""
         return TopicLost(
             "topic_lost",
-            f"topic {self._cell.topic} goes on at offset {end}, but {anchor.offset} was"
-            f" acknowledged for position {anchor.position}: it is filled again from the log",
+            f"topic {self._cell.topic} lost records, but offset {anchor.offset} was acknowledged"
+            f" for position {anchor.position}: it is filled again from the log",
         )

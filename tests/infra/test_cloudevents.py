@@ -49,7 +49,7 @@ def test_an_event_comes_back_from_kafka_as_it_comes_from_the_log(
     event = received(message.headers, message.value, SOURCE)
     assert (event.position, event.previous) == (position, position - 1)
     assert event.recorded() == read(stored)
-    assert event.is_of([stored])
+    assert event.is_of(stored)
 
 
 @pytest.mark.parametrize("path", histories.recorded(), ids=lambda path: path.name)
@@ -112,5 +112,4 @@ def test_another_event_at_the_same_position_is_told_apart() -> None:
     message = to_message(FIRST, 7, SOURCE)
     event = received(message.headers, message.value, SOURCE)
     later = row(9, FIRST.recorded_at + 1, Meta("ada", "command:1", "trace-1"), None, "a")
-    assert not event.is_of([later])
-    assert not event.is_of([])
+    assert not event.is_of(later)

@@ -81,6 +81,39 @@ def test_what_the_log_lost_is_not_read(
     assert [event.position for event in store.read(0)] == [*kept, *new]
 
 
+def test_what_the_log_lost_is_not_read_in_one_batch_with_what_came_after_it(
+    store: Store, dsn: str, cell: Cell, owner: psycopg.Connection[Any], broker: Broker
+) -> None:
+    """A relay that stood still over the failover wrote it just before the one that leads now."""
+    kept, lost = add(store, 0, 10), add(store, 10, 5)
+    other = cell_on(broker.address, "reader-behind")
+    relay_all(store, dsn, cell)
+    before = records(cell)
+    owner.execute("DELETE FROM stored_events WHERE notification_id >= %s", (lost[0],))
+    fail_over(dsn, ("scheduler",), 0, lost[-1])
+    add(store, 20, 5)
+    relay_all(store, dsn, other)
+    delete_topic(cell)
+    make_topic(cell, 1)
+    new = [(r.value, r.key, renamed(r.headers, cell)) for r in records(other)[10:]]
+    send(cell, before)
+    producer = cell.producer()
+    for value, key, headers in new:
+        producer.send(cell.topic, value, key, headers, 0)
+    producer.close()
+    for after in (0, kept[4], kept[-1]):
+        with (
+            closing(KafkaStream(cell, store)) as stream,
+            pytest.raises(Conflict, match="foreign_topic"),
+        ):
+            positions_after(stream, after, 10)
+
+
+def renamed(headers: list[tuple[str, bytes]], cell: Cell) -> list[tuple[str, bytes]]:
+    """The same, of this cell."""
+    return [(n, cell.source.encode() if n == "ce_source" else v) for n, v in headers]
+
+
 @pytest.fixture
 def owner(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Whoever may do what the services may not."""

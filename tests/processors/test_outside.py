@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+from infra.outbox import Anchor, Outbox
 from infra.store import Store
+from infra.topic import Topic
 from tests.processors.kafka_cell import add, cell_on, relay_all
 from tests.real_kafka import Broker
 
@@ -23,6 +26,10 @@ def test_the_outside_consumer_of_the_page_sees_every_event(
     script.write_text(text)
     cell = cell_on(broker.address, "outside")
     expected = add(store, 0, 5)
+    with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
+        topic.publish(
+            outbox.rows(expected[2], 5), Anchor(expected[2], -1)
+        )  # what came before is lost
     relay_all(store, dsn, cell)
     running = subprocess.Popen(
         [sys.executable, str(script), broker.address, "outside"],

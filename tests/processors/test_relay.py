@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import closing
 from itertools import count, pairwise
 
 import pytest
 
 from domain.errors import Conflict, Invalid, StaleWriter, Unavailable
 from infra.kafka import Cell, cell_of
+from infra.outbox import Anchor, Outbox
 from infra.settings import Settings
 from infra.store import Store
-from infra.topic import TopicLost
+from infra.topic import Topic, TopicLost
 from tests.processors.kafka_cell import (
     add,
     cell_on,
@@ -134,6 +136,57 @@ def test_a_topic_of_another_log_is_refused(store: Store, dsn: str, cell: Cell) -
     relay_all(store, dsn, cell)
     store._query("DELETE FROM stored_events RETURNING 1")
     add(store, 0, 9)
+    with pytest.raises(Conflict, match="foreign_topic"):
+        relay_all(store, dsn, cell)
+
+
+def test_a_relay_does_not_go_on_from_what_its_log_lost(store: Store, dsn: str, cell: Cell) -> None:
+    """It led before the failover and did not notice: its next record must not follow a lost one."""
+    add(store, 0, 3)
+    with relay(store, dsn, cell) as running:
+        running.step()
+        lost = add(store, 3, 3)
+        running.step()
+        store._query(
+            "DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],)
+        )
+        add(store, 6, 3)
+        with pytest.raises(Conflict, match="foreign_topic"):
+            running.step()
+    assert positions(records(cell))[-1] == lost[-1], "nothing was written behind it"
+
+
+def test_what_a_stale_relay_wrote_of_a_lost_log_is_refused_by_who_leads(
+    store: Store, dsn: str, cell: Cell
+) -> None:
+    """It stood still with rows in its hands while a standby that never had them took over."""
+    kept = add(store, 0, 3)
+    relay_all(store, dsn, cell)
+    lost = add(store, 3, 3)
+    with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
+        rows = outbox.rows(kept[-1], 10)
+        store._query(
+            "DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],)
+        )
+        with relay(store, dsn, cell) as leads:
+            topic.publish(rows, outbox.anchor())
+            add(store, 6, 3)
+            with pytest.raises(Conflict, match="foreign_topic"):
+                leads.step()
+        assert outbox.anchor().position == kept[-1], "or the next would not look again"
+        with pytest.raises(Conflict, match="foreign_topic"):
+            relay_all(store, dsn, cell)
+
+
+def test_what_lies_before_the_last_event_is_held_against_the_log_too(
+    store: Store, dsn: str, cell: Cell
+) -> None:
+    kept, lost = add(store, 0, 3), add(store, 3, 3)
+    relay_all(store, dsn, cell)
+    store._query("DELETE FROM stored_events WHERE notification_id >= %s RETURNING 1", (lost[0],))
+    store._query("DELETE FROM relay_positions RETURNING 1")
+    with closing(Outbox(dsn, cell.topic)) as outbox, closing(Topic(cell)) as topic:
+        topic.publish(outbox.rows(kept[1], 1), Anchor(kept[1], 1))  # a repeat, and the last one
     with pytest.raises(Conflict, match="foreign_topic"):
         relay_all(store, dsn, cell)
 

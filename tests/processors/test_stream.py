@@ -154,6 +154,21 @@ def test_an_event_it_cannot_read_is_refused_every_time_and_never_skipped(
             follow(stream, positions[0], 1)
 
 
+def test_what_comes_before_an_event_it_cannot_read_is_given(way: Way, store: Store) -> None:
+    """Who is told of the bad one goes on behind it: what came before must not go with it."""
+    positions = add(store, 0, 4)
+    store._query(
+        "UPDATE stored_events SET topic = 'no.such.v1' WHERE notification_id = %s RETURNING 1",
+        (positions[2],),
+    )
+    way.deliver()
+    stream = way.open()
+    assert [e.position for e in follow(stream, 0, 2)] == positions[:2]
+    with pytest.raises(UnknownEvent, match=f"position {positions[2]}"):
+        follow(stream, positions[1], 1)
+    assert [e.position for e in follow(stream, positions[2], 1)] == positions[3:]
+
+
 def test_it_wakes_a_reader_that_waits(way: Way, store: Store) -> None:
     stream = way.open()
     assert stream.read(0, 10) == []

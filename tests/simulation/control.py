@@ -17,6 +17,7 @@ from infra.recorder import Epoch
 from processors import timers
 from processors.__main__ import RETRY_SECONDS
 from processors.scheduler import Scheduler
+from processors.stream import EventStream
 from processors.timers import Timers
 from projections.jobs import Due
 from tests.simulation.cell import TTL_MS
@@ -207,12 +208,14 @@ class MemoryWard:
 
 
 def schedule(
-    ward: MemoryWard, looked: Callable[[Snapshot], None]
+    ward: MemoryWard,
+    looked: Callable[[Snapshot], None],
+    follow: Callable[[Database], EventStream],
 ) -> Callable[[Database, Epoch], Work]:
     """The scheduler's life; `looked` is told what it knows after each cycle."""
 
     def begin(database: Database, epoch: Epoch) -> Work:
-        process = Scheduler(database, database, epoch, database.now, ward)
+        process = Scheduler(database, follow(database), epoch, database.now, ward)
 
         def work() -> int:
             busy = process.cycle()

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from domain.errors import Unavailable
 from domain.event import Recorded, StreamId
 from domain.values.time import MILLISECOND
+from infra.outbox import Anchor, Row
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, Log, Saved
+from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Crashed, Loop
+
+Done = TypeVar("Done")
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Database(Log):
 
     def __init__(
         self,
-        log: Log,
+        log: MemoryLog,
         loop: Loop,
         random: Random,
         trouble: Trouble,
@@ -57,20 +62,39 @@ class Database(Log):
     ) -> list[Recorded]:
         if not any(change.events for change in changes):
             return []
+        return self._commit(
+            lambda: self._log.append(changes, epoch=epoch, answer=answer, session=session)
+        )
+
+    def _commit(self, act: Callable[[], Done]) -> Done:
         trouble = self._trouble
-        self._stand_still()
+        self.stand_still()
         if self._loop.now < trouble.slow_until:
             self._loop.seen["slow disk"] += 1
             self._loop.pause(self._random.randrange(20, 500) * MILLISECOND)
-        self._die(trouble.crash_before, "before its commit")
+        self.die(trouble.crash_before, "before its commit")
         self._reach()
-        recorded = self._log.append(changes, epoch=epoch, answer=answer, session=session)
-        self._die(trouble.crash_after, "after its commit")
-        if self._happens(trouble.unknown):
+        done = act()
+        self.die(trouble.crash_after, "after its commit")
+        if self.happens(trouble.unknown):
             self._loop.seen["a commit that is not known"] += 1
             raise Unavailable("database_unavailable", "the connection broke at the commit")
-        self._stand_still()
-        return recorded
+        self.stand_still()
+        return done
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """The port `Outbox`."""
+        self._reach()
+        return self._log.rows(after, limit)
+
+    def anchor(self) -> Anchor:
+        """The port `Outbox`."""
+        self._reach()
+        return self._log.anchor()
+
+    def advance(self, anchor: Anchor, epoch: Epoch) -> None:
+        """The port `Outbox`."""
+        self._commit(lambda: self._log.advance(anchor, epoch))
 
     def read(self, after: int, limit: int = 1000) -> list[Recorded]:
         self._reach()
@@ -101,19 +125,30 @@ class Database(Log):
         if self._loop.now < self._trouble.down_until:
             raise Unavailable("database_unavailable", "the database does not answer")
 
-    def _stand_still(self) -> None:
-        if self._happens(self._trouble.pause):
+    def stand_still(self) -> None:
+        """Now and then the process does nothing for a while, and the rest of the world goes on."""
+        if self.happens(self._trouble.pause):
             longest = self._trouble.longest_ms if self._random.random() < 0.2 else 50
             self._loop.seen["a process stands still"] += 1
-            self._loop.pause(self._random.randrange(1, longest + 1) * MILLISECOND)
-            if not self._alive():
-                raise Crashed
+            self.pause(self._random.randrange(1, longest + 1) * MILLISECOND)
 
-    def _die(self, chance: int, when: str) -> None:
-        if self._happens(chance):
+    def pause(self, length: int) -> None:
+        """The process does nothing for so long; it may be killed meanwhile."""
+        self._loop.pause(length)
+        if not self._alive():
+            raise Crashed
+
+    def die(self, chance: int, when: str) -> None:
+        """Here the process may be killed."""
+        if self.happens(chance):
             self._loop.seen[f"a process killed {when}"] += 1
             self._killed(when)
             raise Crashed
 
-    def _happens(self, chance: int) -> bool:
+    def happens(self, chance: int) -> bool:
+        """With so many chances in ten thousand."""
         return chance > 0 and self._random.randrange(10_000) < chance
+
+    def up_to(self, most: int) -> int:
+        """A random number of at most so much."""
+        return self._random.randrange(most + 1)

@@ -53,6 +53,14 @@ class Faults:
             "reprioritize": (lambda random: world.users.reprioritize(random), 60),
             "burst": (self._burst, 200),
         }
+        if world.streaming is not None:
+            self._kinds |= {
+                "kafka-away": (partial(outages.kafka_away, world), 120),
+                "relay-stalls": (partial(outages.relay_stalls, world), 150),
+                "topic-lost": (partial(outages.topic_lost, world), 250),
+                "topic-cut": (partial(outages.topic_cut, world), 200),
+                "offset-jumps": (partial(outages.offset_jumps, world), 80),
+            }
         self._moments: dict[str, bool] = {}
 
     def begin(self) -> None:
@@ -65,6 +73,8 @@ class Faults:
             self._moments[name] = self._plan.random(name).random() < 0.7
         self._choose(self._world.network.weather, _WEATHER)
         self._choose(self._world.trouble, _TROUBLE)
+        if self._world.streaming is not None:
+            self._choose(self._world.streaming.rough, _ROUGH)
 
     def _choose(self, target: object, choices: dict[str, tuple[int, ...]]) -> None:
         for name, values in choices.items():
@@ -113,6 +123,8 @@ class Faults:
         world = self._world
         world.network.heal()
         world.trouble.end()
+        if world.streaming is not None:
+            world.streaming.rough.end()
         outages.mend(world)
         world.projector_until = 0
         for name in sorted(world.machines):
@@ -221,4 +233,10 @@ _TROUBLE: dict[str, tuple[int, ...]] = {
     "pause": (0, 500, 2000),
     "longest_ms": (100, 5000, 40_000),
 }
-"""Fields of `Weather` and `Trouble`, each a fault of its own: the first value is a good day's."""
+_ROUGH: dict[str, tuple[int, ...]] = {
+    "killed_before": (0, 0, 100, 500),
+    "killed_after": (0, 0, 100, 500),
+    "unheard": (0, 0, 100, 1000),
+    "torn": (0, 0, 300, 2000),
+}
+"""Fields of `Weather`, `Trouble` and `Rough`, each a fault of its own; a good day's value first."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ from agents.reconcile import Local
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation, SeatEnd
 from domain.allocation.events import AllocationEvent, Released, SeatEnded
+from domain.errors import Unavailable
 from domain.job import job as jobs
 from domain.job.after import Condition
 from domain.job.events import GraceExpired, JobEvent
@@ -33,6 +35,11 @@ from domain.scheduling.spending import Piece, Spending, add
 from domain.scheduling.windows import Access, Windows
 from domain.values.ids import JobId, NodeId
 from domain.values.priority import MAX_PRIORITY
+from infra.cloudevents import Received
+from infra.kafka_stream import KafkaStream
+from infra.outbox import Anchor, Row
+from infra.topic import Topic, TopicLost
+from processors.relay import BATCH, Relay
 from projections import jobs as rows
 
 
@@ -70,6 +77,13 @@ class Guard(StrEnum):
     OUTCOME = "a job that needs another's success does not start after its failure"
     WAITER = "an inherited priority ends with the job that waits"
     CAP = "a job inherits no higher priority than its project allows"
+    NOTED = "only the relay that leads notes how far it came"
+    HEARD = "a relay notes a position only once its records are acknowledged"
+    HELD = "a relay goes on only behind a record that the topic still holds"
+    CHAIN = "a relay goes on only from an event that its log holds"
+    FOREIGN = "a relay refuses a topic with an event that its log does not hold"
+    LAST = "a reader refuses what the log does not hold"
+    GAP = "a reader is given nothing from behind a gap"
     HOLD = "after a failover nobody leads until every lease that may have been lost is over"
 
 
@@ -202,6 +216,38 @@ def _stand_anywhere(found: Inheritance, job: Job, live: Mapping[JobId, Job]) -> 
         found.most = allowed
 
 
+_publish, _take = Topic.publish, KafkaStream._take
+
+
+def _publish_unheard(topic: Topic, rows: Sequence[Row], anchor: Anchor) -> Anchor:
+    try:
+        return _publish(topic, rows, anchor)
+    except TopicLost:
+        raise
+    except Unavailable:
+        return Anchor(rows[-1].position, anchor.offset + len(rows))
+
+
+def _always_held(topic: Topic, anchor: Anchor) -> bool:
+    return True
+
+
+def _whatever_is_next(relay: Relay) -> Sequence[Row]:
+    return relay._outbox.rows(relay.anchor.position, BATCH)
+
+
+def _believed(relay: Relay, anchor: Anchor) -> int:
+    return sys.maxsize
+
+
+def _believed_to_be_held(stream: KafkaStream, event: Received) -> None:
+    return None
+
+
+def _take_from_behind(stream: KafkaStream, event: Received) -> None:
+    _take(stream, replace(event, previous=min(event.previous, stream._last)))
+
+
 _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
     Guard.FACTS: ((allocations, "seat_ended", _end_again),),
     Guard.SURVIVORS: (
@@ -230,5 +276,11 @@ _REMOVALS: dict[Guard, tuple[tuple[Any, str, Any], ...]] = {
         (Inheritance, "_claim", _claim_for_ever),
         (Inheritance, "_stands_anew", _stand_for_the_ended),
     ),
+    Guard.HEARD: ((Topic, "publish", _publish_unheard),),
+    Guard.HELD: ((Topic, "holds", _always_held),),
+    Guard.CHAIN: ((Relay, "_next", _whatever_is_next),),
+    Guard.FOREIGN: ((Relay, "_hold_against_log", _believed),),
+    Guard.LAST: ((KafkaStream, "_check_last", _believed_to_be_held),),
+    Guard.GAP: ((KafkaStream, "_take", _take_from_behind),),
     Guard.CAP: ((Inheritance, "_stands_anew", _stand_anywhere),),
 }

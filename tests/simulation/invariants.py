@@ -128,6 +128,11 @@ class Checker:
             self.fail("I11", f"epoch {epoch.number} of {epoch.role} was given twice")
         self._epochs_given.add(epoch)
 
+    def noted(self, epoch: Epoch) -> None:
+        """A relay noted how far it came."""
+        if self._epochs.get(epoch.role) != epoch.number:
+            self.fail("I11", f"noted in epoch {epoch.number} of {epoch.role}, which is over")
+
     def one(self, item: Recorded) -> None:
         """An event was recorded."""
         if item.position <= self._position:

@@ -1,8 +1,11 @@
-"""The log in memory: optimistic concurrency, epochs and keys as in `infra.store`, and observers."""
+"""The log in memory: optimistic concurrency, epochs and keys as in `infra.store`, and observers.
+
+As in `infra.outbox`, it also knows how far it was relayed.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +13,9 @@ from dataclasses import dataclass
 from domain.errors import StaleWriter, Unavailable
 from domain.event import Recorded, StreamId
 from domain.job.events import PriorityChanged
-from infra.codec import UnknownEvent, poison
+from infra.codec import UnknownEvent, poison, to_stored
 from infra.failover import EPOCHS, POSITIONS
+from infra.outbox import NOTHING, Anchor, Row
 from infra.recorder import Answer, Epoch, Session
 from infra.store import Change, KeyTaken, Log, Saved, VersionConflict
 from tests.simulation.guards import Guard
@@ -27,6 +31,7 @@ class LogCopy:
     streams: dict[StreamId, list[Recorded]]
     answers: dict[tuple[str, str], Saved]
     epochs: dict[str, int]
+    relayed: Anchor
 
 
 class MemoryLog(Log):
@@ -45,12 +50,15 @@ class MemoryLog(Log):
         self._streams: dict[StreamId, list[Recorded]] = {}
         self._answers: dict[tuple[str, str], Saved] = {}
         self.epochs: dict[str, int] = {}
+        self._relayed = NOTHING
+        self._rows: dict[int, Row] = {}
         self.held_until = self.failovers = 0
         self.poison_next = False
         self.unreadable: set[int] = set()
         self.seen: Counter[str] = Counter()
         self.holds: Callable[[Session], bool] = lambda _: True
         self.taken: Callable[[Epoch], None] = lambda _: None
+        self.noted: Callable[[Epoch], None] = lambda _: None
         self.observers: list[Observer] = []
 
     def append(
@@ -66,10 +74,8 @@ class MemoryLog(Log):
             return []
         first = self._next
         self._next += sum(len(change.events) for change in changes)
-        over = epoch is not None and self.epochs.get(epoch.role) != epoch.number
-        if over and Guard.EPOCH not in self._off:
-            self.seen["a write of a leader that is over"] += 1
-            raise StaleWriter("stale_epoch", "another leader has taken over")
+        if epoch is not None and Guard.EPOCH not in self._off:
+            self._assert_epoch(epoch, "a write of a leader that is over")
         stale = session is not None and not self.holds(session)
         if stale and Guard.REGISTRATION not in self._off:
             self.seen["a write of a session that is over"] += 1
@@ -83,6 +89,11 @@ class MemoryLog(Log):
         for observer in self.observers:
             observer(recorded, epoch, answer)
         return recorded
+
+    def _assert_epoch(self, epoch: Epoch, what: str) -> None:
+        if self.epochs.get(epoch.role) != epoch.number:
+            self.seen[what] += 1
+            raise StaleWriter("stale_epoch", "another leader has taken over")
 
     def _check(self, changes: Sequence[Change], answer: Answer | None, epoch: Epoch | None) -> None:
         versions: dict[StreamId, int] = {}
@@ -122,8 +133,45 @@ class MemoryLog(Log):
         return recorded
 
     def read(self, after: int, limit: int = 1000) -> list[Recorded]:
+        return self._readable(self.events(after, limit))
+
+    def wait(self, seconds: float) -> None:
+        """Nothing: the loop calls when there is something."""
+
+    def events(self, after: int, limit: int) -> list[Recorded]:
+        """The same, for somebody who can read them all."""
         start = bisect_right(self._positions, after)
-        return self._readable(self._events[start : start + limit])
+        return self._events[start : start + limit]
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """Rows with positions above `after`, in log order, at most `limit`."""
+        start = bisect_right(self._positions, after)
+        return [self._row(event) for event in self._events[start : start + limit]]
+
+    def _row(self, item: Recorded) -> Row:
+        row = self._rows.get(item.position)
+        if row is None:
+            stored = to_stored(item.stream, item.version, item.event, item.meta, item.epoch)
+            place = (item.position, item.stream, item.version)
+            row = Row(*place, stored.topic, stored.state, item.recorded_at)
+            self._rows[item.position] = row  # no position is given twice
+        return row
+
+    def before(self, position: int) -> int:
+        """The position of the event before."""
+        index = bisect_left(self._positions, position)
+        return self._positions[index - 1] if index else 0
+
+    def anchor(self) -> Anchor:
+        """How far the log was relayed."""
+        return self._relayed
+
+    def advance(self, anchor: Anchor, epoch: Epoch) -> None:
+        """Note how far the log was relayed; StaleWriter if another relay leads."""
+        if Guard.NOTED not in self._off:
+            self._assert_epoch(epoch, "a position of a relay that is over")
+        self.noted(epoch)
+        self._relayed = anchor
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
         events = self._streams.get(stream, [])[after:]
@@ -163,14 +211,15 @@ class MemoryLog(Log):
     def copy(self) -> LogCopy:
         """What a standby has that got everything so far."""
         streams = {stream: list(events) for stream, events in self._streams.items()}
-        return LogCopy(list(self._events), streams, dict(self._answers), dict(self.epochs))
+        answers, epochs = dict(self._answers), dict(self.epochs)
+        return LogCopy(list(self._events), streams, answers, epochs, self._relayed)
 
     def fail_over(self, standby: LogCopy, hold_us: int) -> list[Recorded]:
         """Go on with what the standby has, as `infra.failover` does; what was lost."""
         self.failovers += 1
         lost = self._events[len(standby.events) :]
         self._events, self._streams = standby.events, standby.streams
-        self._answers = standby.answers
+        self._answers, self._relayed = standby.answers, standby.relayed
         self._positions = [event.position for event in self._events]
         self._next += POSITIONS
         self.unreadable = {p for p in self.unreadable if p <= self.head()}

@@ -10,6 +10,7 @@ from infra.leases import MARGIN_MS
 from tests.simulation.cell import TTL_MS
 
 if TYPE_CHECKING:
+    from tests.simulation.streaming import Streaming
     from tests.simulation.world import World
 
 HOLD = (TTL_MS + MARGIN_MS) * MILLISECOND
@@ -82,6 +83,12 @@ def fail_over_behind(world: World, random: Random) -> None:
         world.network.block(node, "cell", world.loop.now + behind + span(random, 30_000))
     if random.random() < 0.4:  # nor is what is about to die quick
         world.projector_until = max(world.projector_until, world.loop.now + behind)
+    if world.streaming is not None:
+        if random.random() < 0.4:  # a relay outlasts it all, and the next has just begun
+            over = behind + length + HOLD + span(random, 5000)
+            world.streaming.rough.stalls += [over, behind + span(random, 15_000)]
+        elif random.random() < 0.6:  # or it is so quick that nobody notices
+            length = span(random, 400)
     standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
     def die() -> None:
@@ -115,6 +122,8 @@ def _promote(world: World, random: Random, standby: tuple[object, ...] | None) -
     world.loop.seen["a failover"] += 1
     world.loop.seen["a failover that lost events"] += bool(lost)
     world.loop.seen["a failover that lost a job that was acknowledged"] += bool(gone)
+    if lost and world.streaming is not None and random.random() < 0.5:
+        world.streaming.delete_soon(random)  # else when somebody refuses it
     for leader in world.leaders:
         if random.random() < 0.5:
             leader.lose_session()
@@ -157,3 +166,42 @@ def gpu_breaks(world: World, random: Random, node: str) -> None:
         world.kill_agent(node, MILLISECOND)
 
     world.loop.after(span(random, 60_000), mended)
+
+
+def kafka_away(world: World, random: Random) -> None:
+    """The brokers do not answer for a while."""
+    length = span(random, 30_000)
+    _streaming(world).rough.away_until = world.loop.now + length
+    world.trace.note(f"the brokers are away for {length / 1e6:.1f} s")
+
+
+def relay_stalls(world: World, random: Random) -> None:
+    """The next relay that has something to publish stands still."""
+    _streaming(world).rough.stalls.append(span(random, 60_000))
+
+
+def topic_lost(world: World, random: Random) -> None:
+    """The brokers' disks are lost."""
+    kafka_away(world, random)
+    _streaming(world).lose("the topic is lost")
+
+
+def topic_cut(world: World, random: Random) -> None:
+    """A broker leads that had not got the last records."""
+    streaming = _streaming(world)
+    if end := len(streaming.records):
+        streaming.lose("the topic's end is lost", random.randrange(max(0, end - 30), end))
+
+
+def offset_jumps(world: World, random: Random) -> None:
+    """Somebody sets a reader's offset to the first or to the last."""
+    readers, latest = _streaming(world).readers, random.random() < 0.7
+    if readers and readers[random.choice(sorted(readers))].jump(latest):
+        to = "latest" if latest else "earliest"
+        world.trace.note(f"a reader's offset is set to the {to}")
+        world.loop.seen[f"kafka: an offset set to the {to}"] += 1
+
+
+def _streaming(world: World) -> Streaming:
+    assert world.streaming is not None, "the faults of Kafka are of worlds that have it"
+    return world.streaming

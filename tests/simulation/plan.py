@@ -6,8 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from random import Random
 
-WORK = {"job", "control", "reservation", "budget", "price", "inheritance", "mig"}
-"""What people do; all else is a fault."""
+WORK = {
+    *("job", "control", "reservation", "budget", "price", "inheritance", "mig"),
+    *("relay", "follow"),
+}
+"""What people do and what a cell consists of; all else is a fault."""
 
 
 @dataclass

@@ -43,6 +43,13 @@ SHOWS = {
     Guard.OUTCOME: 13,
     Guard.WAITER: 1,
     Guard.CAP: 1,
+    Guard.NOTED: 12,
+    Guard.HEARD: 19,
+    Guard.HELD: 12,
+    Guard.CHAIN: 367,
+    Guard.FOREIGN: 19,
+    Guard.LAST: 15,
+    Guard.GAP: 12,
 }
 """A seed that breaks without the guard, to begin with: any change may move it to another."""
 

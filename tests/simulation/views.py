@@ -10,7 +10,7 @@ from domain.allocation.events import Granted
 from domain.event import Recorded
 from domain.node.flapping import Others
 from domain.policy.policy import Policy
-from infra.store import Log
+from processors.stream import EventStream
 from projections import checkpoints, jobs, nodes, policy, seats
 from projections.fold import fold_event
 from projections.jobs import Due
@@ -48,8 +48,8 @@ class ViewsCopy:
 class LiveViews:
     """The views as far as the projector has come; `changed` is told the nodes concerned."""
 
-    def __init__(self, log: Log, changed: Callable[[set[str]], None]) -> None:
-        self._log = log
+    def __init__(self, stream: EventStream, changed: Callable[[set[str]], None]) -> None:
+        self._stream = stream
         self._changed = changed
         self.position = 0
         self.rows: Rows = {view.name: {} for view in VIEWS}
@@ -57,7 +57,7 @@ class LiveViews:
 
     def step(self) -> None:
         """Project everything there is."""
-        batch = self._log.read(self.position, 1000)
+        batch = self._stream.read(self.position, 1000)
         concerned: set[str] = set()
         for event in batch:
             for view in VIEWS:
