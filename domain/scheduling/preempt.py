@@ -81,11 +81,13 @@ class Candidates:
 
     def _gives_way(self, victim: Job, job: Job) -> bool:
         return victim.priority < job.priority or (
-            self.differ and self.over_share(job)(sort_of(victim))
+            self.differ
+            and victim.priority == job.priority
+            and self.over_share(job)(sort_of(victim))
         )
 
     def over_share(self, job: Job) -> Callable[[Sort], bool]:
-        """Which jobs give way to this one whatever their priority: their project has more than its
+        """Which jobs give way to this one at an equal priority: their project has more than its
         share without them, compared with this one's with it."""
         ranks, mine = self._ranks, sort_of(job)
         if not ranks.moves:

@@ -13,7 +13,6 @@ from domain.scheduling.fleet.layout import (
     FIRST,
     FROM,
     JOB,
-    NEVER,
     NONE,
     SEAT,
     SEATS,
@@ -92,13 +91,16 @@ class Yields:
         counted: int | None,
         gives_way: Callable[[Sort], bool] | None = None,
     ) -> list[Job] | None:
-        """Whom a job of this priority asks: of lower ones, and sorts that give way to it all the
-        same; None if all do not help. Who is expected to leave by `counted` is not asked."""
+        """Whom a job of this priority asks: of lower ones, and of its own the sorts that give way
+        to it all the same; None if all do not help.
+
+        Who is expected to leave by `counted` is not asked.
+        """
         over = self._nobody
         if gives_way is not None:
             over = self._cells.of([int(gives_way(sort)) for sort in self._rows.sorts])
         base, allowed, row = board.rows_for(demand, room.spaces)
-        below = priority if gives_way is None else NEVER
+        below = priority if gives_way is None else priority + 1
         if not self._helps(demand, base, allowed, row, below):
             return None
         asked = priority, over, self.out_by(counted)

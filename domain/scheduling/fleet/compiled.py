@@ -1,14 +1,42 @@
-"""The kernels compiled by numba, which is imported only with this module: large fleets."""
+"""The kernels compiled by numba, which is imported only with this module: large fleets.
+
+What is compiled is kept on disk, for all loops and columns as they are now: numba itself looks only
+for changes of the file that a kernel is in, and would run what was compiled for other columns.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
 from numba.extending import register_jitable
 
-from domain.scheduling.fleet import counts, held, kernels, leaving
+from domain.scheduling.fleet import counts, held, kernels, layout, leaving
+
+
+def form(*modules: ModuleType) -> str:
+    """A hash of the code of their functions and of their numbers."""
+    found = hashlib.sha256()
+    for module in modules:
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, FunctionType):
+                found.update(f"{name} {_code(value.__code__)}\n".encode())
+            elif isinstance(value, int):
+                found.update(f"{name} {value}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def _code(code: CodeType) -> str:
+    consts = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {consts} {code.co_names} {code.co_varnames}"
+
+
+_config: Any = numba.config
+_folder = _config.CACHE_DIR or f"{__file__.rpartition('/')[0]}/__pycache__"
+_config.CACHE_DIR = f"{_folder}/{form(counts, held, kernels, layout, leaving)}"
 
 for _called in (
     *("settle", "fragments", "fits", "pick", "shift", "level", "gradient", "rate", "alike", "fill"),

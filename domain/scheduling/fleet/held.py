@@ -13,7 +13,6 @@ from domain.scheduling.fleet.layout import (
     FROM,
     JOB,
     MICROS,
-    NEVER,
     NONE,
     PLACES,
     PRIORITY,
@@ -95,7 +94,7 @@ def anybody(jobs: Ints, slots: int, priority: int, over: Ints, out: Ints) -> boo
     """Whether a job of this priority may ask somebody, as `leaving.asks` has it."""
     for slot in range(slots):
         its, sort = jobs[slot * JOB + PRIORITY], jobs[slot * JOB + SORT]
-        may = its < priority or (len(over) > 0 and its != NEVER and over[sort])
+        may = its < priority or (len(over) > 0 and its == priority and over[sort])
         if may and not out[slot]:
             return True
     return False

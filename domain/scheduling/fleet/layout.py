@@ -3,8 +3,7 @@
 A node is `STRIDE` integers of `nodes`, a demand the seven of `Demand.row`, a typical demand
 `TYPE` integers of `typical`: the first five of a demand and its count. A job that may be asked to
 leave is `JOB` integers of `jobs`, each of its seats `SEAT` integers of `seats`, the seats on a node
-are `SPAN` integers of `spans`. numba's cache of compiled loops looks for changes in the files of
-the loops, not here: who moves a column removes `__pycache__`.
+are `SPAN` integers of `spans`.
 """
 
 from __future__ import annotations

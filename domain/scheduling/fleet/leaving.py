@@ -211,9 +211,9 @@ def behind(
 
 
 def asks(jobs: Ints, who: int, priority: int, over: Ints, out: Ints) -> bool:
-    """Whether a job of this priority may ask: who is of a lower one, or of a sort that gives way
-    all the same (`over`), and is not `out`."""
-    if out[who]:
+    """Whether a job of this priority may ask: who is of a lower one, or of the same and of a sort
+    that gives way all the same (`over`), and is not `out`."""
+    if out[who] or jobs[who * JOB + PRIORITY] > priority:
         return False
     if jobs[who * JOB + PRIORITY] < priority:
         return True
@@ -264,7 +264,7 @@ def first(
         end = each + spans[span + COUNTED]
         while each < end:
             who = seats[order[each] * SEAT + WHO]
-            if len(over) == 0 and jobs[who * JOB + PRIORITY] >= priority:
+            if jobs[who * JOB + PRIORITY] >= priority + (len(over) > 0):
                 break
             if best != NONE and before(jobs, best, who, now):
                 break

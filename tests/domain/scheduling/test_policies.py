@@ -258,6 +258,21 @@ class TestPreemption:
         stage.run()
         assert stage.in_phase(Phase.PREEMPTING) == []
 
+    @pytest.mark.parametrize("board_from", [0, 64])
+    def test_over_its_share_a_project_gives_way_to_no_lower_priority(
+        self, stage: Stage, board_from: int
+    ) -> None:
+        stage.snapshot.board_from = board_from
+        stage.snapshot.rooms = Rooms()
+        stage.policy(**FAIR, preemption=PreemptionRules(over_share=True))
+        stage.ask("bio-1", 1, project="bio", priority=1)
+        stage.ask("bio-2", 1, project="bio", priority=1)
+        stage.run()
+        stage.pass_time(3600)
+        stage.ask("ml-1", 1, project="ml")
+        stage.run()
+        assert stage.in_phase(Phase.PREEMPTING) == []
+
     def test_a_project_makes_so_many_leave_within_an_hour(self, stage: Stage) -> None:
         stage.policy(preemption=PreemptionRules(project_per_hour=1))
         stage.ask("low-1", 1)
