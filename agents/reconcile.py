@@ -152,7 +152,7 @@ def _follow(
             yield ReportGone(key, Outcome.LOST, "no trace of it on the node")
         elif order.action == "run":
             yield Start(order)
-        else:
+        elif order.action != "wait":
             yield ReportGone(key, Outcome.STOPPED, "it never started")
     elif order.action == "kill":
         yield from _kill(key, seat, ORDERED)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Action = Literal["run", "stop", "kill"]
+Action = Literal["run", "wait", "stop", "kill"]
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
 
 

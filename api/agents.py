@@ -30,6 +30,7 @@ from domain.values.quantity import LARGEST
 from domain.values.resources import Resources
 from domain.values.topology import Device, Location, model_of
 from infra import joblogs, leases
+from infra.failover import holds
 from infra.recorder import Session
 from infra.store import stream_of
 from projections import seats as seat_view
@@ -214,7 +215,9 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
 
     def look() -> list[dict[str, Any]]:
         with cell.connection() as connection:
-            return [wire_order(o) for o in seat_view.orders(connection, body.node, session)]
+            held = holds(connection)
+            orders = seat_view.orders(connection, body.node, session)
+            return [wire_order(order, held) for order in orders]
 
     session = await run_in_threadpool(renew)
     while True:
@@ -229,10 +232,10 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
         await cell.views.changed(min(left, 1.0))
 
 
-def wire_order(order: Order) -> dict[str, Any]:
-    """An order as the agent protocol writes it."""
+def wire_order(order: Order, held: bool) -> dict[str, Any]:
+    """An order as the agent protocol writes it; while `held` after a failover, nothing starts."""
     seat, job, spec = order.seat, order.job, order.job.spec
-    action = "run"
+    action = "wait" if held and not seat.started else "run"
     if job.phase in (Phase.PREEMPTING, Phase.STOPPING):
         action = "kill" if job.grace_expired else "stop"
     return {

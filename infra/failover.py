@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -31,8 +32,9 @@ def fail_over(dsn: str, roles: Sequence[str], ttl_ms: int, known_head: int | Non
     """Make the database of a promoted standby ready to be used; run once, before anything else.
 
     1. every role's epoch is raised beyond any that may have been lost: whoever led writes no more;
-    2. no role is given until `ttl_ms` (and the margin of leases) from now: a lease whose renewal
-       was lost has ended by then, so the seats it stood for are stopped, by the agents' own clocks;
+    2. no role is given until `ttl_ms` (and the margin of leases) from now, and no seat started: a
+       lease whose renewal was lost has ended by then, so the seats it stood for are stopped, by the
+       agents' own clocks;
     3. positions go on beyond any that may have been lost: whoever read what is lost, through Kafka
        for one, and passes over positions it has dealt with, misses nothing that comes;
     4. `known_head` (from a signed tree head, a backup report or the Kafka topic) less the head
@@ -61,3 +63,14 @@ def fail_over(dsn: str, roles: Sequence[str], ttl_ms: int, known_head: int | Non
     assert row is not None, "an aggregate is one row"
     head = int(row[0])
     return Promotion(head, None if known_head is None else max(0, known_head - head))
+
+
+def holds(connection: psycopg.Connection[dict[str, Any]]) -> bool:
+    """Whether that time is not over yet."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM leaders WHERE holder = %s AND since > clock_timestamp())"
+        " AS yes",
+        (HOLDER,),
+    ).fetchone()
+    assert row is not None, "EXISTS is one row"
+    return bool(row["yes"])

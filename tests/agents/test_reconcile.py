@@ -49,6 +49,13 @@ def test_a_new_order_is_started_once() -> None:
     assert decide([order(started=True)], {KEY: RUNNING}) == []
 
 
+def test_after_a_failover_nothing_starts_and_what_runs_is_left_alone() -> None:
+    assert decide([order("wait")], {}) == []
+    assert decide([order("wait")], {KEY: RUNNING}) == []
+    told = Local(Phase.RUNNING, told_us=NOW - RETELL_US)
+    assert decide([order("wait")], {KEY: told}) == [TellAgain(KEY)]
+
+
 def test_a_seat_the_cell_saw_started_and_nobody_knows_is_lost() -> None:
     [gone] = decide([order(started=True)], {})
     assert isinstance(gone, ReportGone)
@@ -89,7 +96,7 @@ orders_ = st.lists(
     st.builds(
         lambda key, action, started: order(action, started=started, key=key),
         keys,
-        st.sampled_from(["run", "stop", "kill"]),
+        st.sampled_from(["run", "wait", "stop", "kill"]),
         st.booleans(),
     ),
     max_size=6,

@@ -29,7 +29,8 @@ from domain.values.ids import JobId, NodeId, make_id
 from domain.values.time import MILLISECOND, SECOND
 from infra.recorder import Session
 from infra.space import Space
-from infra.store import Change, Log, stream_of
+from infra.store import Change, stream_of
+from tests.simulation.database import Database
 from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
 from tests.simulation.loop import Loop
@@ -46,7 +47,7 @@ class CellApi:
 
     def __init__(
         self,
-        log: Log,
+        log: Database,
         leases: MemoryLeases,
         views: LiveViews,
         loop: Loop,
@@ -160,7 +161,8 @@ class CellApi:
             if answered:
                 return
             found = self._views.orders(node, None if Guard.ORDER_SESSION in self._off else session)
-            orders = [wire_order(order) for order in found]
+            held = self._log.held()
+            orders = [wire_order(order, held) for order in found]
             now_seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
             if now_seen == seen and self._loop.now < until:
                 self._waiting.setdefault(node, []).append(look)

@@ -110,6 +110,10 @@ class Database(Log):
     def head(self) -> int:
         return self._log.head()
 
+    def held(self) -> bool:
+        """The query of `infra.failover.holds`."""
+        return self._log.held()
+
     def now(self) -> int:
         return self._log.now()
 

@@ -201,12 +201,16 @@ class MemoryLog(Log):
         return None if Guard.KEYS in self._off else self._answers.get((principal, key))
 
     def take_role(self, role: str, holder: str) -> Epoch:  # noqa: ARG002 - nobody asks
-        if self.now() < self.held_until:
+        if self.held():
             raise Unavailable("failover", "agents are reconciled first")
         self.epochs[role] = self.epochs.get(role, 0) + 1
         epoch = Epoch(role, self.epochs[role])
         self.taken(epoch)
         return epoch
+
+    def held(self) -> bool:
+        """Whether the time after a failover is not over in which nothing begins."""
+        return self.now() < self.held_until
 
     def copy(self) -> LogCopy:
         """What a standby has that got everything so far."""
