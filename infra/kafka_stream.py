@@ -123,7 +123,7 @@ class KafkaStream:
         """
         if event.position <= self._last:
             return
-        if event.previous < self._last != self._placed:
+        if self._last != self._placed and event.previous < self._last:
             self._given = -1
             raise foreign(self._cell.topic, self._last)
         if event.previous <= self._last:

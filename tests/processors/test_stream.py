@@ -138,14 +138,19 @@ def test_a_slow_reader_holds_little_of_a_long_backlog(way: Way, store: Store) ->
     assert peak < 24 << 20, f"{peak} bytes of a backlog of 40 MB"
 
 
+def make_unreadable(store: Store, position: int) -> None:
+    """Let a recorded event bear a name that nobody knows."""
+    store._query(
+        "UPDATE stored_events SET topic = 'no.such.v1' WHERE notification_id = %s RETURNING 1",
+        (position,),
+    )
+
+
 def test_an_event_it_cannot_read_is_refused_every_time_and_never_skipped(
     way: Way, store: Store
 ) -> None:
     positions = add(store, 0, 3)
-    store._query(
-        "UPDATE stored_events SET topic = 'no.such.v1' WHERE notification_id = %s RETURNING 1",
-        (positions[1],),
-    )
+    make_unreadable(store, positions[1])
     way.deliver()
     stream = way.open()
     assert [e.position for e in follow(stream, 0, 1, limit=1)] == positions[:1]
@@ -157,10 +162,7 @@ def test_an_event_it_cannot_read_is_refused_every_time_and_never_skipped(
 def test_what_comes_before_an_event_it_cannot_read_is_given(way: Way, store: Store) -> None:
     """Who is told of the bad one goes on behind it: what came before must not go with it."""
     positions = add(store, 0, 4)
-    store._query(
-        "UPDATE stored_events SET topic = 'no.such.v1' WHERE notification_id = %s RETURNING 1",
-        (positions[2],),
-    )
+    make_unreadable(store, positions[2])
     way.deliver()
     stream = way.open()
     assert [e.position for e in follow(stream, 0, 2)] == positions[:2]

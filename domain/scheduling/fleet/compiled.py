@@ -35,6 +35,7 @@ def _code(code: CodeType) -> str:
 
 
 _config: Any = numba.config
+# As text: nothing is read here, and pathlib is for those who do.
 _folder = _config.CACHE_DIR or f"{__file__.rpartition('/')[0]}/__pycache__"
 _config.CACHE_DIR = f"{_folder}/{form(counts, held, kernels, layout, leaving)}"
 

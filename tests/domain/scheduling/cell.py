@@ -89,6 +89,19 @@ class Cell:
         offer = self.snapshot.nodes[NodeId(node)].node.offer
         self.offer(replace(offer, boot=f"boot-at-{self.now}"))
 
+    def befall(self, node: str, fate: int) -> None:
+        """What may happen to a node, by a number that was drawn; from 4 on nothing."""
+        state = self.snapshot.nodes[NodeId(node)].node
+        match fate:
+            case 0 if state.alive:
+                self.lose(node)
+            case 1:
+                self.reboot(node)
+            case 2 if not state.cordoned:
+                self.cordon(node)
+            case 3 if state.cordoned:
+                self.uncordon(node)
+
     def submit(self, job: str, spec: JobSpec, user: str = "ada") -> JobId:
         self.record(f"job/{job}", jobs.submit(JobId(job), spec, user, self.now))
         return JobId(job)

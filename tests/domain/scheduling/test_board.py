@@ -101,15 +101,9 @@ def _step(draw: random.Random, cell: Cell, number: int) -> None:
         cell.end(JobId(job))
     node = f"n{draw.randrange(70)}"
     state = cell.snapshot.nodes[NodeId(node)].node
-    match draw.randrange(8):
-        case 0 if state.alive:
-            cell.lose(node)
-        case 1:
-            cell.reboot(node)
-        case 2 if not state.cordoned:
-            cell.cordon(node)
-        case 3 if state.cordoned:
-            cell.uncordon(node)
+    fate = draw.randrange(8)
+    cell.befall(node, fate)
+    match fate:
         case 4:
             cell.offer(replace(state.offer, labels=(("zone", draw.choice("ab")),)))
         case 5 if state.offer.devices:

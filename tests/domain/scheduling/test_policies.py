@@ -183,6 +183,19 @@ def test_with_gangs_off_only_single_seats_start(stage: Stage) -> None:
     assert stage.why("gang").code is WaitCode.GANGS_OFF
 
 
+def _over_its_share(stage: Stage, board_from: int, priority: int) -> None:
+    """One project holds all, at this priority; then another asks, at 0."""
+    stage.snapshot.board_from = board_from
+    stage.snapshot.rooms = Rooms()
+    stage.policy(**FAIR, preemption=PreemptionRules(over_share=True))
+    for job in ("bio-1", "bio-2"):
+        stage.ask(job, 1, project="bio", priority=priority)
+    stage.run()
+    stage.pass_time(3600)
+    stage.ask("ml-1", 1, project="ml")
+    stage.run()
+
+
 class TestPreemption:
     def test_the_victim_that_saved_last_loses_least(self) -> None:
         stage = Stage()
@@ -243,15 +256,7 @@ class TestPreemption:
     def test_over_its_share_a_project_gives_way_to_one_below(
         self, stage: Stage, board_from: int
     ) -> None:
-        stage.snapshot.board_from = board_from
-        stage.snapshot.rooms = Rooms()
-        stage.policy(**FAIR, preemption=PreemptionRules(over_share=True))
-        stage.ask("bio-1", 1, project="bio")
-        stage.ask("bio-2", 1, project="bio")
-        stage.run()
-        stage.pass_time(3600)
-        stage.ask("ml-1", 1, project="ml")
-        stage.run()
+        _over_its_share(stage, board_from, priority=0)
         assert len(stage.in_phase(Phase.PREEMPTING)) == 1
         stage.leave()
         assert stage.run() == ["ml-1"]
@@ -262,15 +267,7 @@ class TestPreemption:
     def test_over_its_share_a_project_gives_way_to_no_lower_priority(
         self, stage: Stage, board_from: int
     ) -> None:
-        stage.snapshot.board_from = board_from
-        stage.snapshot.rooms = Rooms()
-        stage.policy(**FAIR, preemption=PreemptionRules(over_share=True))
-        stage.ask("bio-1", 1, project="bio", priority=1)
-        stage.ask("bio-2", 1, project="bio", priority=1)
-        stage.run()
-        stage.pass_time(3600)
-        stage.ask("ml-1", 1, project="ml")
-        stage.run()
+        _over_its_share(stage, board_from, priority=1)
         assert stage.in_phase(Phase.PREEMPTING) == []
 
     def test_a_project_makes_so_many_leave_within_an_hour(self, stage: Stage) -> None:

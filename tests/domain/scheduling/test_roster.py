@@ -27,7 +27,7 @@ from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room
 from domain.scheduling.roster import Rows
 from domain.scheduling.yields import Yields
-from domain.values.ids import DeviceId, NodeId, ProjectId
+from domain.values.ids import DeviceId, ProjectId
 from domain.values.time import SECOND
 from tests.domain.scheduling.cell import STOPPED, Cell
 from tests.domain.scheduling.crowded import (
@@ -100,7 +100,7 @@ def _happen(draw: random.Random, cell: Cell, name: str) -> None:
         case 8 if job is not None:
             cell.record(f"job/{job}", jobs.set_priority(cell.job(job), draw.randint(0, 5)))
         case 9:
-            _befall(draw, cell, node)
+            cell.befall(node, draw.randrange(4))
         case 10 if state.offer.devices:
             new = (replace(state.offer.devices[0], id=DeviceId(f"{node}-{name}")),)
             cell.offer(replace(state.offer, devices=new + state.offer.devices[1:]))
@@ -110,19 +110,6 @@ def _happen(draw: random.Random, cell: Cell, name: str) -> None:
             _rule(draw, cell)
         case 13 if job is not None and draw.random() < 0.3:
             assert hold_out(cell.snapshot, StreamId(f"job/{job}"), 1)
-
-
-def _befall(draw: random.Random, cell: Cell, node: NodeId) -> None:
-    state = cell.snapshot.nodes[node].node
-    match draw.randrange(4):
-        case 0 if state.alive:
-            cell.lose(node)
-        case 1:
-            cell.reboot(node)
-        case 2 if not state.cordoned:
-            cell.cordon(node)
-        case 3 if state.cordoned:
-            cell.uncordon(node)
 
 
 def _rule(draw: random.Random, cell: Cell) -> None:
