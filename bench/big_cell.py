@@ -14,7 +14,8 @@ from domain.job.spec import JobSpec
 from domain.node.events import Registered
 from domain.scheduling.conclude import conclude
 from domain.scheduling.decide import planned
-from domain.scheduling.plan import MOST_PLACEMENTS, Placement, Plan, plan
+from domain.scheduling.made import Placement, Plan
+from domain.scheduling.plan import MOST_PLACEMENTS, plan
 from domain.scheduling.room import Room
 from domain.scheduling.score import order_of
 from domain.scheduling.snapshot import Snapshot

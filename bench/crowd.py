@@ -14,7 +14,7 @@ from statistics import median
 from bench.big_cell import GIB, BigCell, shapes
 from bench.report import Row
 from domain.job.spec import JobSpec
-from domain.scheduling.plan import Plan
+from domain.scheduling.made import Plan
 from domain.values.ids import ProjectId
 from domain.values.resources import Resources
 from infra.collector import unhindered

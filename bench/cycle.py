@@ -14,7 +14,7 @@ from bench.big_cell import BigCell, shapes
 from bench.crowd import crowded
 from bench.options import positive
 from bench.report import Row
-from domain.scheduling.plan import Plan
+from domain.scheduling.made import Plan
 
 ROUNDS = 7
 LEAVE = 50

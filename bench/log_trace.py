@@ -118,7 +118,7 @@ class Watch:
                 known.start, known.runs, known.asked = at, True, False
             case e.PreemptionRequested():
                 known.asked = True
-                self._history.preemptions += 1
+                self._history.preemptions += e.is_preemption(event)
             case e.AttemptEnded(outcome=outcome):
                 self._ended(known, at, outcome)
             case e.Suspended() | e.Held():

@@ -17,7 +17,8 @@ from domain.job.transitions import Phase
 from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.scheduling.conclude import conclude
-from domain.scheduling.plan import Placement, plan
+from domain.scheduling.made import Placement
+from domain.scheduling.plan import plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId
 

@@ -123,7 +123,7 @@ class Scheduler:
         settings, now = self.snapshot.policy.scheduler, self._now()
         if self._window is not None and now >= self._window:
             return True
-        if not len(self.snapshot.lines):
+        if not len(self.snapshot.lines) and not self.snapshot.migrating:
             return False
         turn = next_turn(self.snapshot.budgets, self._planned)
         return (turn is not None and turn <= now) or (

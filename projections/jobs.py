@@ -14,6 +14,7 @@ from domain.event import Recorded
 from domain.job import events as e
 from domain.job.events import JobEvent, StopCause
 from domain.job.job import Job, evolve, limit_at
+from domain.job.migration import Migration
 from domain.job.spec import JobSpec
 from domain.job.transitions import ENDED, Phase
 from domain.job.waits import Waits, after
@@ -54,6 +55,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
     waiting: WaitReason | None
     waits: Waits
     stop_at: int | None
+    migration: Migration | None
     spec: JobSpec
 
     @cached_property
@@ -78,6 +80,7 @@ class JobRow(Row, frozen=True, kw_only=True, dict=True):
             self.grace_expired,
             self.waiting,
             self.stop_at,
+            self.migration,
         )
 
 
@@ -107,7 +110,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         due_at=state.due_at,
         stop_deadline=None if state.grace_expired else state.stop_deadline,
         limit_at=limit_at(state),
-        preemptions=(row.preemptions if row else 0) + isinstance(event, e.PreemptionRequested),
+        preemptions=(row.preemptions if row else 0) + e.is_preemption(event),
         outcome=ended.outcome if ended else None,
         exit_code=ended.exit_code if ended else None,
         detail=_detail(event, ended),
@@ -125,6 +128,7 @@ def _fold(row: JobRow | None, _key: Key, recorded: Recorded) -> JobRow:
         waiting=state.waiting,
         waits=after(row.waits if row else Waits(), event, recorded.recorded_at),
         stop_at=state.stop_at,
+        migration=state.migration,
         spec=state.spec,
     )
     new.__dict__["state"] = state  # known: need not be put together again

@@ -11,7 +11,8 @@ _MEANING = {
     Phase.BLOCKED: "Not in the queue until the jobs it comes after have ended.",
     Phase.STARTING: "Has its whole gang of seats; they are being started.",
     Phase.RUNNING: "Every seat runs.",
-    Phase.PREEMPTING: "Asked to save and leave, for a job of higher priority, a drain or a window.",
+    Phase.PREEMPTING: "Asked to save and leave, for a job of higher priority, a drain, a window, or"
+    " because it is to run elsewhere.",
     Phase.STOPPING: "Asked to end: cancelled, suspended, requeued, over its time limit, or a"
     " seat of its gang ended badly.",
     Phase.SUSPENDED: "Out of the queue, its checkpoint kept, until resumed.",

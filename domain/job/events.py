@@ -10,7 +10,7 @@ from domain.event import Event
 from domain.job.after import End
 from domain.job.spec import JobSpec
 from domain.scheduling.reason import WaitReason
-from domain.values.ids import AllocationId, JobId
+from domain.values.ids import AllocationId, JobId, NodeId
 
 
 class QueuedCause(StrEnum):
@@ -21,6 +21,7 @@ class QueuedCause(StrEnum):
     RETRY = "retry"
     PREEMPTED = "preempted"
     DRAINED = "drained"  # moved away from a node that is drained or kept for others
+    MIGRATED = "migrated"  # moved away from its nodes, as was asked for
     NODE_LOST = "node_lost"
     RESUMED = "resumed"
     REQUEUED = "requeued"
@@ -46,6 +47,7 @@ class StopCause(StrEnum):
     PRIORITY = "priority"  # preempted for a job of higher priority
     DRAIN = "drain"  # preempted because its node is drained
     WINDOW = "window"  # preempted because its node is kept for others, or for maintenance
+    MIGRATION = "migration"  # preempted because it is to run elsewhere
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,11 @@ class Started(Event, name="job.started.v1"):
 
 @dataclass(frozen=True)
 class PreemptionRequested(Event, name="job.preemption_requested.v1"):
-    """Asked to save and leave by `deadline` (microseconds), for `preemptor`, a drain or a window.
+    """Asked to save and leave by `deadline` (microseconds), for `preemptor` or what `cause` says.
 
-    `cause` is `priority`, `drain` or `window`; the job goes back to the queue by itself. `seats`
-    are kept for the preemptor; they are told with one of its victims.
+    `cause` is `priority`, `drain`, `window` or `migration`; the job goes back to the queue by
+    itself. `seats` are kept for the preemptor, told with one of its victims, or in a migration for
+    the job itself.
     """
 
     attempt: int
@@ -132,6 +135,33 @@ class PreemptionRequested(Event, name="job.preemption_requested.v1"):
     preemptor: JobId | None
     deadline: int
     seats: tuple[Seat, ...] = ()
+
+
+@dataclass(frozen=True)
+class MigrationRequested(Event, name="job.migration_requested.v1"):
+    """To run elsewhere than on the nodes it `leaves`, on `to` if one is named, once there is room.
+
+    Nothing changes until then. It is over when the attempt is asked to end for whatever cause.
+    """
+
+    attempt: int
+    leaves: tuple[NodeId, ...]
+    to: NodeId | None = None
+
+
+@dataclass(frozen=True)
+class MigrationExplained(Event, name="job.migration_explained.v1"):
+    """The dominant reason why there is no room elsewhere became this one; the job runs on."""
+
+    attempt: int
+    reason: WaitReason
+
+
+@dataclass(frozen=True)
+class MigrationWithdrawn(Event, name="job.migration_withdrawn.v1"):
+    """The request is taken back: the job stays where it is."""
+
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -214,6 +244,9 @@ JobEvent = (
     | Placed
     | Started
     | PreemptionRequested
+    | MigrationRequested
+    | MigrationExplained
+    | MigrationWithdrawn
     | StopRequested
     | GraceExpired
     | AttemptEnded
@@ -226,3 +259,8 @@ JobEvent = (
     | TimedOut
 )
 """Any event on a job's stream."""
+
+
+def is_preemption(event: Event) -> bool:
+    """Whether a job was made to leave that was not to run elsewhere by request."""
+    return isinstance(event, PreemptionRequested) and event.cause is not StopCause.MIGRATION

@@ -8,9 +8,11 @@ from typing import Any, assert_never
 from domain.allocation.seat import Outcome, Seat
 from domain.errors import Conflict, Invalid
 from domain.job import events as e
+from domain.job import migration as migrations
 from domain.job.after import Condition, End
+from domain.job.backoff import backoff
 from domain.job.events import CancelCause, JobEvent, QueuedCause, StopCause
-from domain.job.spec import JobSpec, Retry
+from domain.job.spec import JobSpec
 from domain.job.transitions import ENDED, PLACED, TRANSITIONS, WAITING, Phase
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.values.checks import between
@@ -42,11 +44,16 @@ class Job:
     grace_expired: bool = False
     waiting: WaitReason | None = None
     stop_at: int | None = None
+    migration: migrations.Migration | None = None
 
     @property
     def leaves_for_another(self) -> bool:
-        """Whether it was preempted for a job; one that was cancelled since leaves all the same."""
-        return self.preemptor is not None and self.phase in (Phase.PREEMPTING, Phase.STOPPING)
+        """Whether it was preempted for a job, or to run elsewhere: what it holds is soon there.
+
+        One that was preempted for a job and cancelled since leaves all the same.
+        """
+        for_another = self.preemptor is not None or self.stop_cause is StopCause.MIGRATION
+        return for_another and self.phase in (Phase.PREEMPTING, Phase.STOPPING)
 
 
 def evolve(job: Job | None, event: JobEvent) -> Job:
@@ -84,6 +91,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
                 seats=seats,
                 waiting=None,
                 stop_at=stop_at,
+                migration=None,
             )
         case e.Started(at=at):
             return replace(job, phase=phase, started_at=at)
@@ -98,6 +106,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
                 stop_cause=cause,
                 preemptor=preemptor,
                 stop_deadline=deadline,
+                migration=migrations.begun(job.migration, event),
             )
         case e.StopRequested(cause=stop, deadline=deadline):
             return replace(
@@ -105,7 +114,10 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
                 phase=phase,
                 stop_cause=stop,  # `preemptor` stays: a victim that is cancelled leaves for it too
                 stop_deadline=deadline,
+                migration=None,
             )
+        case e.MigrationRequested() | e.MigrationExplained() | e.MigrationWithdrawn():
+            return replace(job, migration=migrations.after(job.migration, event))
         case e.GraceExpired():
             return replace(job, grace_expired=True)
         case e.RetryScheduled(failures=failures, due_at=due_at):
@@ -120,6 +132,7 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
 
 
 def _unplaced(job: Job, **changes: Any) -> Job:
+    moves = job.stop_cause is StopCause.MIGRATION and changes["phase"] is Phase.QUEUED
     return replace(
         job,
         allocation=None,
@@ -131,6 +144,7 @@ def _unplaced(job: Job, **changes: Any) -> Job:
         grace_expired=False,
         waiting=None,
         stop_at=None,
+        migration=job.migration if moves else None,  # its seats are kept until it is placed
         **changes,
     )
 
@@ -228,7 +242,7 @@ def preempt(
 ) -> list[JobEvent]:
     """Ask the job to save and leave by the deadline; it will be queued again.
 
-    `seats` are kept for the preemptor, told with one of its victims.
+    `seats` are kept for the preemptor, told with one of its victims, or for the job itself.
     """
     _require(job, frozenset({Phase.STARTING, Phase.RUNNING}), "preempt")
     return [e.PreemptionRequested(job.attempt, cause, preemptor, deadline, seats)]
@@ -350,12 +364,7 @@ def end_attempt(
 
 
 def _consequence(
-    job: Job,
-    attempt: int,
-    outcome: Outcome,
-    exit_code: int | None,
-    now: int,
-    jitter_milli: int,
+    job: Job, attempt: int, outcome: Outcome, exit_code: int | None, now: int, jitter_milli: int
 ) -> JobEvent:
     if outcome is Outcome.EXITED and exit_code == 0:
         return e.Succeeded(attempt)
@@ -372,8 +381,12 @@ def _consequence(
             return _queued(job, QueuedCause.PREEMPTED, job.queued_since)
         case StopCause.DRAIN | StopCause.WINDOW if outcome is Outcome.STOPPED:
             return _queued(job, QueuedCause.DRAINED, job.queued_since)
-        case StopCause.PRIORITY | StopCause.DRAIN | StopCause.WINDOW | StopCause.SEAT_ENDED | None:
+        case StopCause.MIGRATION if outcome is Outcome.STOPPED:
+            return _queued(job, QueuedCause.MIGRATED, job.queued_since)
+        case StopCause.PRIORITY | StopCause.DRAIN | StopCause.WINDOW | StopCause.MIGRATION:
             pass  # it ended by itself: what it did counts, not what it was asked
+        case StopCause.SEAT_ENDED | None:
+            pass  # likewise
         case never:
             assert_never(never)
     if outcome in (Outcome.LOST, Outcome.STOPPED):
@@ -382,13 +395,3 @@ def _consequence(
         wait = backoff(job.spec.retry, job.failures + 1, jitter_milli)
         return e.RetryScheduled(job.failures + 1, now + wait)
     return e.Failed(attempt, outcome, exit_code)
-
-
-def backoff(retry: Retry, failures: int, jitter_milli: int) -> int:
-    """Microseconds to wait after the `failures`th failure: doubling, capped, then jittered.
-
-    Equal jitter: half of the capped wait is kept, half is scaled by `jitter_milli`/1000
-    (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-    """
-    capped = min(retry.backoff_seconds << min(failures - 1, 20), retry.max_backoff_seconds)
-    return capped * SECOND * (1000 + jitter_milli) // 2000

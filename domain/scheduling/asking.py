@@ -62,6 +62,14 @@ class Asking:
     def note(self, job: Job, victims: list[Job]) -> None:
         """These were asked to leave for the job, and the room has what they held."""
         self._made[job.spec.project] += len(victims)
+        self.left(victims)
+
+    def has_asked(self, job: JobId) -> bool:
+        """Whether the job was asked to leave in this cycle."""
+        return job in self._asked
+
+    def left(self, victims: list[Job]) -> None:
+        """These were asked to leave, and the room has what they held: nobody asks them again."""
         for victim in victims:
             self._asked.add(victim.id)
             self._asked_below = max(self._asked_below, victim.priority + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from domain.allocation.events import Terms
@@ -17,7 +18,7 @@ from domain.policy.prices import rates_of
 from domain.project.budget import EACH_USER, ROLLING, Budget, Per, Window, window_at
 from domain.scheduling.snapshot import Snapshot
 from domain.scheduling.spending import NONE, Amount, Piece, add
-from domain.values.ids import ProjectId
+from domain.values.ids import AllocationId, ProjectId
 from domain.values.money import Rates
 from domain.values.time import SECOND
 
@@ -127,6 +128,21 @@ class Budgets:
                 self._reserve(new)
                 return Terms(new.until, rates)
         raise AssertionError("it was not short before it was placed")
+
+    @contextmanager
+    def without(self, allocation: AllocationId, until: int) -> Iterator[None]:
+        """As if what is held in the allocation were given back by `until` (microseconds)."""
+        mine = self._snapshot.spending.held.get(allocation)
+        if mine is None or not self.limits(ProjectId(mine.project)):
+            yield
+            return
+        pieces, known = self._pieces[mine.project], self._known
+        rest = [*pieces]
+        rest.remove(_ended_by(mine, self._now))
+        shorter = until if mine.until is None else min(mine.until, until)
+        self._pieces[mine.project], self._known = [*rest, replace(mine, until=shorter)], {}
+        yield
+        self._pieces[mine.project], self._known = pieces, known
 
     def committed(self, account: Account, window: Window) -> Amount:
         """Used in the window so far, and reserved for the rest of it."""

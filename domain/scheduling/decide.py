@@ -9,11 +9,13 @@ from domain.event import Change, Event, Meta, StreamId, stream_of
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
+from domain.job.migrate import explain_migration
 from domain.scheduling.budgets import stop_at
 from domain.scheduling.conclude import Conclusion, conclude, settle
 from domain.scheduling.events import Step
 from domain.scheduling.grace import grace_of
-from domain.scheduling.plan import Placement, Plan, plan
+from domain.scheduling.made import Placement, Plan
+from domain.scheduling.plan import plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId
 from domain.values.time import SECOND
@@ -41,6 +43,14 @@ def planned(snapshot: Snapshot, made: Plan, now: int) -> list[Decision]:
         preemptor, kept = preemption.preemptor, preemption.kept
         asked = jobs.preempt(victim, StopCause.PRIORITY, preemptor, deadline, kept)
         decisions.append([_of_job(snapshot, victim, asked)])
+    for move in made.moves:
+        mover = snapshot.jobs[move.job]
+        deadline = now + grace_of(mover, snapshot) * SECOND
+        asked = jobs.preempt(mover, StopCause.MIGRATION, None, deadline, move.seats)
+        decisions.append([_of_job(snapshot, mover, asked)])
+    for stay in made.stays:
+        mover = snapshot.jobs[stay.job]
+        decisions.append([_of_job(snapshot, mover, explain_migration(mover, stay.reason))])
     for wait in made.waits:
         job = snapshot.jobs[wait.job]
         told = jobs.explain_wait(job, wait.reason)

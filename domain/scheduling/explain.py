@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Set as AbstractSet
 
+from domain.job.job import Job
 from domain.scheduling import instances
 from domain.scheduling.demand import Demand
+from domain.scheduling.elsewhere import elsewhere
 from domain.scheduling.filters import models_with, never_on
 from domain.scheduling.node_state import NodeState
 from domain.scheduling.place import place
@@ -42,12 +44,16 @@ def explain(
     free: Room,
     room: Room,
     reserved: frozenset[NodeId] = frozenset(),
+    mover: Job | None = None,
 ) -> WaitReason:
     """The dominant reason for a demand that does not fit into `room`: `free` less what is kept.
 
-    Nodes that are `reserved` for others, or for maintenance, are not for it.
+    Nodes that are `reserved` for others, or for maintenance, are not for it; nor, where it is that
+    of a `mover`, those that the job is not to move to.
     """
-    counts = _counted(demand, snapshot, room, reserved)
+    counts = _counted(demand, snapshot, room, reserved, mover)
+    if mover is not None:
+        free, room = (elsewhere(each, demand, mover, snapshot) for each in (free, room))
     fitting = counts.pop(None, 0)
     return WaitReason(
         code=_dominant(demand, snapshot, (free, reserved), counts, fitting),
@@ -60,16 +66,34 @@ def explain(
 
 
 def _counted(
-    demand: Demand, snapshot: Snapshot, room: Room, reserved: frozenset[NodeId]
+    demand: Demand,
+    snapshot: Snapshot,
+    room: Room,
+    reserved: frozenset[NodeId],
+    mover: Job | None,
 ) -> Counter[Constraint | None]:
     """Nodes by the first constraint that keeps one seat off them, None where it fits."""
-    states = snapshot.nodes
+    states, move = snapshot.nodes, None if mover is None else mover.migration
     near: AbstractSet[NodeId]
+    counts = Counter[Constraint | None]()
     if board := room.board(demand):
-        counts, near = board.exclusions(demand, states), states.keys()
+        near = states.keys()
+        if move is None or move.to is None:
+            counts = board.exclusions(demand, states)
     else:
         near = {space.node.id for space in eligible(demand, room)}
         counts = Counter(_exclusion(demand, state, room, near) for state in states.values())
+    if move is not None and move.to is not None:
+        counts = Counter({Constraint.OTHER: len(states)})
+        if move.to in states:
+            counts[Constraint.OTHER] -= 1
+            counts[_exclusion(demand, states[move.to], room, near)] += 1
+        reserved &= {move.to}
+    elif move is not None:
+        for node in states.keys() & set(move.leaves):
+            counts[_exclusion(demand, states[node], room, near)] -= 1
+            counts[Constraint.LEFT] += 1
+        reserved -= set(move.leaves)
     for node in reserved:
         if node in states and _exclusion(demand, states[node], room, near) is None:
             counts[None] -= 1
@@ -131,7 +155,10 @@ def _dominant(
 ) -> WaitCode:
     everything, reserved = place_in
     free = everything.without(reserved)
-    left = len(snapshot.nodes) - counts[Constraint.LOST]
+    left = len(snapshot.nodes) - counts[Constraint.LEFT] - counts[Constraint.OTHER]
+    if snapshot.nodes and not left:
+        return WaitCode.NOT_ELIGIBLE
+    left -= counts[Constraint.LOST]
     if not left:
         return WaitCode.NO_NODES
     left -= counts[Constraint.RUNNER]

@@ -52,7 +52,10 @@ def _job(snapshot: Snapshot, job_id: JobId) -> None:
     job = snapshot.jobs.get(job_id)
     if job is not None:  # so it is neither asked to leave nor expected to
         spec = replace(job.spec, estimate_seconds=None, time_limit_seconds=None)
-        snapshot.jobs[job_id] = replace(job, phase=Phase.SUSPENDED, preemptor=None, spec=spec)
+        snapshot.migrating.discard(job_id)
+        snapshot.jobs[job_id] = replace(
+            job, phase=Phase.SUSPENDED, preemptor=None, migration=None, spec=spec
+        )
 
 
 def _node(snapshot: Snapshot, node_id: NodeId) -> None:

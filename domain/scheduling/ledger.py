@@ -127,7 +127,7 @@ class Ledger:
         elif isinstance(event, e.Placed | e.Cancelled | e.Suspended) and job in self._waiting:
             self._waits[job] += at - self._waiting.pop(job)
         account.placed += isinstance(event, e.Placed)
-        account.preempted += isinstance(event, e.PreemptionRequested)
+        account.preempted += e.is_preemption(event)
         account.ended += isinstance(event, e.Succeeded | e.Failed | e.TimedOut)
 
     def _of(self, project: ProjectId) -> Account:

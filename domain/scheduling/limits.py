@@ -9,8 +9,11 @@ time (`budgets`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from domain.allocation.allocation import Allocation
 from domain.allocation.events import Terms
 from domain.job.job import Job
 from domain.policy.events import Cohort, Limits
@@ -137,11 +140,20 @@ class Ledger:
         project, held = job.spec.project, job.spec.resources * seats
         if self._is_free(project):
             return None
-        key = (project, job.submitted_by)
-        self._users[key] = self._users.get(key, NOTHING) + held
-        self._projects[project] = self._projects.get(project, NOTHING) + held
-        self._charge_tree(project, held)
+        self._hold(job, held, 1)
         return self._budgets.charge(job, seats, gpu_model)
+
+    @contextmanager
+    def without(self, job: Job, held: Allocation, until: int) -> Iterator[None]:
+        """As if the job held nothing; its budgets are charged as if it did `until` then."""
+        if self._is_free(job.spec.project):
+            yield
+            return
+        total = held.per_seat * len(held.seats)
+        self._hold(job, total, -1)
+        with self._budgets.without(held.id, until):
+            yield
+        self._hold(job, total, 1)
 
     def borrows(self, project: ProjectId) -> bool:
         """Whether the project holds more than its cohort has of its own."""
@@ -150,11 +162,19 @@ class Ledger:
             leaf.limited[n] and leaf.used[n] > leaf.quota[n] for n in range(3)
         )
 
-    def _charge_tree(self, project: ProjectId, held: Resources) -> None:
+    def _hold(self, job: Job, held: Resources, sign: int) -> None:
+        """The job holds so much more, or less (sign -1)."""
+        project, user = job.spec.project, (job.spec.project, job.submitted_by)
+        mine, all_of_it = self._users.get(user, NOTHING), self._projects.get(project, NOTHING)
+        self._users[user] = mine + held if sign > 0 else mine - held
+        self._projects[project] = all_of_it + held if sign > 0 else all_of_it - held
+        self._charge_tree(project, held, sign)
+
+    def _charge_tree(self, project: ProjectId, held: Resources, sign: int = 1) -> None:
         leaf = self._leaves.get(project)
         if leaf is not None:
             for n, resource in enumerate(RESOURCES):
-                leaf.charge(n, getattr(held, resource))
+                leaf.charge(n, sign * getattr(held, resource))
 
 
 def _least(job: Job) -> int:

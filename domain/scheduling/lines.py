@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from domain.job.job import Job
+from domain.job.spec import JobSpec
 from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.inherit import Standing
 from domain.scheduling.reason import Kind
@@ -30,6 +31,12 @@ class LineKey:
     priority: int
     expected_seconds: int | None
     deadline: int | None
+
+
+def key_of(spec: JobSpec, standing: Standing) -> LineKey:
+    """The line of a job."""
+    demand, user, priority = demand_of(spec), standing.user, standing.priority
+    return LineKey(demand, spec.project, user, priority, spec.expected_seconds, spec.deadline)
 
 
 @dataclass
@@ -63,14 +70,7 @@ class Lines:
 
     def put(self, job: Job, standing: Standing) -> None:
         """The job is queued; again where it stands elsewhere, it changes lines."""
-        key = LineKey(
-            demand_of(job.spec),
-            job.spec.project,
-            standing.user,
-            standing.priority,
-            job.spec.expected_seconds,
-            job.spec.deadline,
-        )
+        key = key_of(job.spec, standing)
         kind = job.waiting.kind if job.waiting else None
         known = self.of_job.get(job.id)
         if known == (key, job.queued_since, kind):

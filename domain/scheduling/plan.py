@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
 from heapq import heapify, heappop, heappush
 
 from domain.allocation.events import Terms
 from domain.allocation.seat import Seat
 from domain.job.job import Job
+from domain.job.transitions import Phase
 from domain.policy.events import Backfill, Order, SchedulerSettings
 from domain.scheduling.asking import Asking
 from domain.scheduling.demand import Demand, demand_of
@@ -17,6 +18,8 @@ from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
+from domain.scheduling.made import Move, Placement, Plan, Preemption, Wait
+from domain.scheduling.migrate import Movers, lines_of_movers
 from domain.scheduling.place import place
 from domain.scheduling.rank import Rank, Ranks
 from domain.scheduling.reason import WaitCode, WaitReason
@@ -36,49 +39,6 @@ MOST_HOLDS = 64
 """Starts held at once in conservative backfill."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """A job's whole gang, the GPU model it gets, and what it may cost where it has a budget."""
-
-    job: JobId
-    seats: tuple[Seat, ...]
-    gpu_model: str
-    terms: Terms | None = None
-
-
-@dataclass(frozen=True)
-class Preemption:
-    """A victim and for whom it makes room; with one of its victims the seats it gets."""
-
-    victim: JobId
-    preemptor: JobId
-    kept: tuple[Seat, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wait:
-    """A job left waiting and why."""
-
-    job: JobId
-    reason: WaitReason
-
-
-@dataclass
-class Plan:
-    """The decisions of a cycle, in the order they were made.
-
-    `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named, or not all jobs decided: the next cycle goes on. `starts` are those held
-    for jobs that wait (microseconds).
-    """
-
-    placements: list[Placement] = field(default_factory=list)
-    preemptions: list[Preemption] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    more: bool = False
-    starts: dict[JobId, int] = field(default_factory=dict)
-
-
 def plan(snapshot: Snapshot, now: int) -> Plan:
     """Decide for every queued job, in the order of the policy, at the time `now` (microseconds).
 
@@ -89,6 +49,8 @@ def plan(snapshot: Snapshot, now: int) -> Plan:
     4. jobs that must give way to it can make room: none too many are asked, and the room is kept;
     5. else its line waits; for the first ones the start is held that can be foreseen, and jobs
        behind may use what does not delay it.
+    A running job that is to run elsewhere has its turn among them (`migrate.py`): it is asked to
+    leave for seats that are free now and then kept for it; once it left, it has them before all.
     Nodes that a reservation or maintenance keeps from a job (`windows.py`) are none for it.
     Why lines wait is told last, by what then is free: the next cycle would say the same.
     """
@@ -132,9 +94,13 @@ class _Cycle:
         self.promised: dict[JobId, Found] = {}
         for job_id, promise in sorted(snapshot.promised.items()):
             self._keep_promise(snapshot.jobs[job_id], promise)
+        self.movers = Movers(snapshot, now, self.ledger)
+        self.arrived: set[JobId] = set()
+        for job_id in sorted(snapshot.migrating):
+            self._receive(snapshot.jobs[job_id])
 
     def run(self) -> Plan:
-        lines = split(self.snapshot.lines, self.windows)
+        lines = [*split(self.snapshot.lines, self.windows), *lines_of_movers(self.snapshot)]
         heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
         heapify(heap)
         while heap:
@@ -155,12 +121,22 @@ class _Cycle:
             if self.plan.more:
                 break  # the rest follows in the next cycle
             self._tell(line, number, demand)
+        if not self.plan.more:
+            stays = self.movers.waits(
+                self.free, self.room, lambda j: self._kept(j, _end(j, self.now))
+            )
+            self.plan.stays.extend(stays)
         return self.plan
 
     def _decide(self, line: Line, number: int) -> _Outcome:
         """Place the line's next job, see to it that it can be soon, or let the line wait."""
         job = self.snapshot.jobs[line.places[number][1]]
         demand, outcome = line.key.demand, _Outcome.BLOCKED
+        if job.id in self.arrived:
+            return _Outcome.PLACED
+        if job.phase is not Phase.QUEUED:
+            self._migrate(job, demand)
+            return _Outcome.PLACED  # nobody stands behind it
         if demand.replicas == 1 or self.settings.enable_gang_scheduling:
             seats = self.ledger.affordable(job)
             if seats:
@@ -200,7 +176,7 @@ class _Cycle:
         return _Outcome.PROMISED if self._preempt(job, demand) else _Outcome.BLOCKED
 
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
-        """Keep the seats a preemptor was promised from everybody else, while it can have them."""
+        """Keep the seats a job was promised from everybody else, while it can have them."""
         end = _end(job, self.left_by)
         known = self.snapshot.lines.of_job.get(job.id)
         demand = demand_of(job.spec) if known is None else known[0].demand
@@ -208,7 +184,7 @@ class _Cycle:
             demand = replace(demand, replicas=len(seats))
         closed = self._kept(job, end)
         if (
-            self.ledger.affordable(job) >= len(seats)
+            (job.phase is not Phase.QUEUED or self.ledger.affordable(job) >= len(seats))
             and not (closed and any(seat.node in closed for seat in seats))
             and self.later.holds(seats, demand)
         ):
@@ -216,6 +192,42 @@ class _Cycle:
             self._keep(found, demand)
             self.horizon.take(found, demand, end)
             self.promised[job.id] = found
+
+    def _receive(self, job: Job) -> None:
+        """Place a job that left its nodes on the seats kept for it; until then keep them."""
+        assert job.migration is not None, "it is to move"
+        if not job.migration.seats:
+            return
+        self._keep_promise(job, job.migration.seats)
+        found, demand = self.promised.get(job.id), demand_of(job.spec)
+        gangs = job.spec.replicas == 1 or self.settings.enable_gang_scheduling
+        if found is not None and job.phase is Phase.QUEUED and gangs:
+            affordable = self.ledger.affordable(job) >= len(found.seats)
+            if affordable and self.free.holds(found.seats, demand):
+                self._bind(job, found, demand)
+                self.arrived.add(job.id)
+
+    def _migrate(self, job: Job, demand: Demand) -> None:
+        """Ask the job to leave for seats elsewhere, if there are any that nobody else is to get."""
+        seconds, access = job.spec.expected_seconds, self.windows.access(job)
+        if self.asking.has_asked(job.id):
+            return
+        end = _end(job, self.movers.leaves_by(job))
+        room = None
+        if (demand, seconds, access) not in self.failed:
+            room = self._open(self.room, job, end)
+        found = self.movers.find(job, demand, room)
+        if found is None:
+            return
+        if self.later is self.room:
+            self.later = self.room.fork()
+        self._let_go([job])
+        self.asking.left([job])
+        self._keep(found, demand)
+        self.horizon.take(found, demand, end)
+        self.opened.changed(seat.node for seat in found.seats)
+        self.plan.moves.append(Move(job.id, found.seats))
+        self.leaving = True
 
     def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
         """Give the job the seats it was promised, once those who held them have left."""

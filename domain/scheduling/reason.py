@@ -61,6 +61,8 @@ class Constraint(StrEnum):
     IN_USE = "in_use"  # wanted whole, and something runs there
     AFFINITY = "affinity"
     RESERVED = "reserved"
+    LEFT = "left"  # the job is to leave it
+    OTHER = "other"  # not the one it is to move to
 
 
 Kind = tuple[WaitCode, str, frozenset[Constraint]]
@@ -162,4 +164,6 @@ _CONSTRAINT_TEXT = {
     Constraint.IN_USE: "in use by others",
     Constraint.AFFINITY: "too near or too far",
     Constraint.RESERVED: "kept for a reservation",
+    Constraint.LEFT: "that it is to leave",
+    Constraint.OTHER: "other than the one it is to move to",
 }

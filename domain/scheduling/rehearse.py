@@ -25,6 +25,7 @@ from domain.event import Change, Event, Meta, Recorded, StreamId, stream_of
 from domain.job import events as e
 from domain.job import job as jobs
 from domain.job.job import Job
+from domain.job.migrate import migrate, withdraw
 from domain.job.transitions import PLACED, Phase
 from domain.node.events import Lost, NodeEvent, Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
@@ -227,7 +228,7 @@ class _Rehearsal:
         if depends_on_time(settings):
             turns.append(self.now + settings.interval_seconds * SECOND)
         turn = min((at for at in turns if at is not None), default=None)
-        waits = len(self.snapshot.lines) > 0
+        waits = len(self.snapshot.lines) > 0 or self.snapshot.migrating
         if turn is not None and waits and not self.now < self.woken <= turn:
             self.woken = turn
             self._at(turn, self._wake)
@@ -362,4 +363,8 @@ def _asked(job: Job, event: e.JobEvent, now: int, deadline: int) -> Sequence[e.J
             return jobs.requeue(job, now, deadline)
         case e.PriorityChanged(priority=priority):
             return jobs.set_priority(job, priority)
+        case e.MigrationRequested(to=to):
+            return migrate(job, to)
+        case e.MigrationWithdrawn():
+            return withdraw(job)
     return [event]

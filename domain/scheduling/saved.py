@@ -160,6 +160,7 @@ def unpack(kept: Saved) -> Snapshot:
         arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
         promised=kept.promised,
         leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
+        migrating={job.id for job in kept.jobs.values() if job.migration is not None},
         reservations={each.name: each for each in kept.reservations},
         longest_grace=max((job.spec.grace_seconds or 0 for job in kept.jobs.values()), default=0),
     )

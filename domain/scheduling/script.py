@@ -30,7 +30,17 @@ TOLD = (
     | ReservationEvent
 )
 """Events of others that are told again as they are."""
-ASKED = e.Held | e.Blocked | e.Queued | e.Cancelled | e.Suspended | e.StopRequested | e.Reopened
+ASKED = (
+    e.Held
+    | e.Blocked
+    | e.Queued
+    | e.Cancelled
+    | e.Suspended
+    | e.StopRequested
+    | e.Reopened
+    | e.MigrationRequested
+    | e.MigrationWithdrawn
+)
 """Events of people that are asked for again, and happen as the job's state then allows."""
 
 

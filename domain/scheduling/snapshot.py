@@ -80,10 +80,11 @@ class Snapshot:
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
     as a rule, `leaving` who was asked to leave for another, `promised` the seats kept for
-    preemptors, `ends` when who runs will have left; `reservations` are in the order they were made,
-    `longest_grace` (seconds) is no less than what any live job wishes for. `rooms` follow from the
-    rest: rooms with the nodes' state, with boards where there are at least `board_from` nodes; so
-    does `roster`: who may be asked to make room.
+    preemptors, `migrating` who is to run elsewhere or on the way there, `ends` when who runs will
+    have left; `reservations` are in the order they were made, `longest_grace` (seconds) is no less
+    than what any live job wishes for. `rooms` follow from the rest: rooms with the nodes' state,
+    with boards where there are at least `board_from` nodes; so does `roster`: who may be asked to
+    make room.
     """
 
     position: int = 0
@@ -111,6 +112,7 @@ class Snapshot:
     arrivals: Arrivals = field(default_factory=Arrivals)
     leaving: set[JobId] = field(default_factory=set)
     promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
+    migrating: set[JobId] = field(default_factory=set)
     ends: Ends = field(default_factory=Ends)
     longest_grace: int = field(default=0, compare=False)
     board_from: int = 64
@@ -201,6 +203,10 @@ class Snapshot:
             self.leaving.add(job_id)
         else:
             self.leaving.discard(job_id)
+        if job.migration is not None:
+            self.migrating.add(job_id)
+        else:
+            self.migrating.discard(job_id)
         if job.allocation is not None and job.allocation in self.allocations:
             self.ends.note(job.allocation, job)
         if job.phase in ENDED:

@@ -69,8 +69,8 @@ class Yields:
     def asked(self, victims: Iterable[JobId]) -> None:
         """These were asked to leave: nobody asks them again."""
         for victim in victims:
-            slot = self._rows.slots[victim]
-            for out in self._out.values():
+            slot = self._rows.slots.get(victim)  # one that moves need not be in the rows
+            for out in self._out.values() if slot is not None else ():
                 out[slot] = 1
 
     def out_by(self, counted: int | None) -> Ints:

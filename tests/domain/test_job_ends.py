@@ -13,6 +13,7 @@ from domain.errors import Conflict
 from domain.event import Event
 from domain.job import events as e
 from domain.job import job as jobs
+from domain.job.backoff import backoff
 from domain.job.events import QueuedCause, StopCause
 from domain.job.spec import Retry
 from domain.job.transitions import Phase
@@ -123,6 +124,7 @@ def test_what_a_user_asked_for_happens_however_the_attempt_ends(
     [
         (StopCause.PRIORITY, QueuedCause.PREEMPTED),
         (StopCause.DRAIN, QueuedCause.DRAINED),
+        (StopCause.MIGRATION, QueuedCause.MIGRATED),
     ],
 )
 def test_a_preempted_job_queues_again_at_its_old_place(
@@ -171,7 +173,7 @@ def test_an_end_of_another_attempt_is_refused() -> None:
     ],
 )
 def test_backoff_doubles_to_its_ceiling(failures: int, jitter: int, seconds_milli: int) -> None:
-    assert jobs.backoff(Retry(100), failures, jitter) == seconds_milli * 1000
+    assert backoff(Retry(100), failures, jitter) == seconds_milli * 1000
 
 
 @for_all(
@@ -187,8 +189,8 @@ def test_backoff_doubles_to_its_ceiling(failures: int, jitter: int, seconds_mill
 def test_backoff_lies_between_half_and_all_of_its_ceiling(
     retry: Retry, failures: int, jitter: int
 ) -> None:
-    wait = jobs.backoff(retry, failures, jitter)
+    wait = backoff(retry, failures, jitter)
     ceiling = min(retry.backoff_seconds * 2 ** (failures - 1), retry.max_backoff_seconds)
     assert ceiling * SECOND // 2 <= wait <= ceiling * SECOND
-    assert wait <= jobs.backoff(retry, failures, min(1000, jitter + 1))
-    assert wait <= jobs.backoff(retry, failures + 1, jitter)
+    assert wait <= backoff(retry, failures, min(1000, jitter + 1))
+    assert wait <= backoff(retry, failures + 1, jitter)

@@ -10,7 +10,7 @@ import pytest
 from domain.event import Recorded
 from domain.job import job as jobs
 from domain.job.events import Placed
-from domain.scheduling import plan as plans
+from domain.scheduling import made
 from domain.scheduling.decide import ACTOR
 from domain.scheduling.events import Decided, Step
 from domain.scheduling.replay import Fault, Replay, Tally
@@ -149,7 +149,7 @@ def test_code_that_decides_nothing_more_is_found(
 ) -> None:
     story(cell)
     with monkeypatch.context() as patch:
-        patch.setattr("domain.scheduling.decide.plan", lambda *_: plans.Plan())
+        patch.setattr("domain.scheduling.decide.plan", lambda *_: made.Plan())
         found = replayed(log(cell)).difference
     assert found is not None
     assert (found.fault, found.now) == (Fault.DECIDED_OTHERWISE, "")

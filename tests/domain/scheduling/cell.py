@@ -13,6 +13,7 @@ from domain.event import Event, Meta, Recorded, StreamId
 from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
+from domain.job.migrate import explain_migration, migrate
 from domain.job.spec import JobSpec
 from domain.job.transitions import PLACED, Phase
 from domain.node import node as nodes
@@ -22,9 +23,11 @@ from domain.project.events import Quota, QuotaSet
 from domain.scheduling.budgets import stop_at
 from domain.scheduling.conclude import conclude, settle
 from domain.scheduling.grace import grace_of
-from domain.scheduling.plan import Plan, plan
+from domain.scheduling.made import Plan
+from domain.scheduling.plan import plan
 from domain.scheduling.snapshot import Snapshot
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
+from domain.values.time import SECOND
 from tests.domain.examples import NOW
 
 SUCCESS = SeatEnd(Outcome.EXITED, 0, "")
@@ -160,6 +163,10 @@ class Cell:
         asked = jobs.preempt(self.job(victim), cause, preemptor, self.now, kept)
         self.record(f"job/{victim}", asked)
 
+    def migrate(self, job: str, to: str | None = None) -> None:
+        state, node = self.job(JobId(job)), None if to is None else NodeId(to)
+        self.record(f"job/{job}", migrate(state, node), state.spec.project)
+
     def cancel(self, job: JobId) -> None:
         self.record(f"job/{job}", jobs.cancel(self.job(job), self.now))
 
@@ -200,6 +207,14 @@ class Cell:
             self.grant(placement.job, placement.seats, placement.gpu_model, placement.terms)
         for preemption in made.preemptions:
             self.preempt(preemption.victim, preemption.preemptor, preemption.kept)
+        for move in made.moves:
+            deadline = self.now + grace_of(self.job(move.job), self.snapshot) * SECOND
+            asked = jobs.preempt(
+                self.job(move.job), StopCause.MIGRATION, None, deadline, move.seats
+            )
+            self.record(f"job/{move.job}", asked)
+        for stay in made.stays:
+            self.record(f"job/{stay.job}", explain_migration(self.job(stay.job), stay.reason))
         for wait in made.waits:
             self.record(f"job/{wait.job}", jobs.explain_wait(self.job(wait.job), wait.reason))
 

@@ -7,7 +7,8 @@ from hypothesis import event, given
 
 from domain.job.transitions import Phase
 from domain.scheduling.asking import Asking
-from domain.scheduling.plan import Plan, plan
+from domain.scheduling.made import Plan
+from domain.scheduling.plan import plan
 from domain.scheduling.reason import WaitCode
 from domain.values.ids import JobId
 from tests.domain.scheduling.cell import STOPPED, Cell, order_key
