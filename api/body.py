@@ -214,6 +214,12 @@ class PriorityBody(Body):
     priority: Annotated[StrictInt, Field(ge=0, le=MAX_PRIORITY)]
 
 
+class MigrateBody(Body):
+    """Where a running job is to move: to the node `to`, or away from its nodes (null)."""
+
+    to: Annotated[StrictStr, Field(min_length=1, max_length=256)] | None = None
+
+
 class ReasonBody(Body):
     """Why an operator does it."""
 

@@ -13,6 +13,7 @@ from api.strict import StrictRoute
 from api.usage import CostAnswer, cost_answer
 from domain.event import Recorded
 from domain.job import events as e
+from domain.job.migration import Migration
 from domain.job.transitions import Phase
 from domain.scheduling.reason import WaitReason
 from domain.values.time import to_text
@@ -49,6 +50,7 @@ class Why(BaseModel):
     phase: str
     summary: str
     reason: shapes.Reason | None
+    migration: shapes.MigrationAnswer | None
     queue_position: int | None
     ahead: list[Ahead]
     ahead_total: int
@@ -119,6 +121,7 @@ def why(job: str, caller: Reader) -> Why:
         phase=row.phase,
         summary=summary(row, place),
         reason=shapes.reason(row.state.waiting),
+        migration=shapes.migration(row.state.migration),
         queue_position=place,
         ahead=[Ahead(id=a.job, name=a.name, priority=a.priority) for a in shown],
         ahead_total=total,
@@ -158,16 +161,29 @@ def summary(row: JobRow, place: int | None) -> str:
             return f"Not in the queue yet. {state.waiting.text()}"
         case Phase.SUSPENDED:
             return "Suspended: `compute resume` puts it into the queue."
+        case Phase.PREEMPTING if state.migration is not None:
+            found = ", ".join(sorted({seat.node for seat in state.migration.seats}))
+            return f"Moving to {found}: it may save until {_deadline(state.stop_deadline)}."
         case Phase.PREEMPTING | Phase.STOPPING:
             what = "Making room" if state.phase is Phase.PREEMPTING else "Stopping"
             until = _deadline(state.stop_deadline)
             return f"{what} ({state.stop_cause}): it may save until {until}."
         case Phase.STARTING | Phase.RUNNING:
             nodes = ", ".join(sorted({seat.node for seat in state.seats}))
-            return f"{state.phase.capitalize()} on {nodes}, attempt {state.attempt}."
+            where = f"{state.phase.capitalize()} on {nodes}, attempt {state.attempt}."
+            return f"{where}{_pending(state.migration)}"
     code = f" with exit code {row.exit_code}" if row.exit_code is not None else ""
     detail = f": {row.detail}" if row.detail else ""
     return f"Ended: {state.phase.replace('_', ' ')}{code}{detail}."
+
+
+def _pending(known: Migration | None) -> str:
+    """What is said of a job that runs on and is to move."""
+    if known is None:
+        return ""
+    where = "elsewhere" if known.to is None else f"to {known.to}"
+    why = "The scheduler has not looked for room yet."
+    return f" It is to move {where}. {known.waiting.text() if known.waiting else why}"
 
 
 def _deadline(at: int | None) -> str:
@@ -189,6 +205,14 @@ def tell(recorded: Recorded) -> str:
             return f"attempt {attempt} placed on {', '.join(sorted({s.node for s in seats}))}"
         case e.Started(attempt=attempt):
             return f"attempt {attempt} runs"
+        case e.MigrationRequested(leaves=leaves, to=to):
+            where = "" if to is None else f" to {to}"
+            return f"asked to move{where}, away from {', '.join(leaves)}, once there is room"
+        case e.MigrationExplained(reason=WaitReason() as reason):
+            return f"no room elsewhere: {reason.text()}"
+        case e.PreemptionRequested(cause=e.StopCause.MIGRATION, seats=seats, deadline=deadline):
+            where = ", ".join(sorted({seat.node for seat in seats}))
+            return f"asked to leave for {where} until {to_text(deadline)}"
         case e.PreemptionRequested(cause=why, preemptor=by, deadline=deadline):
             for_whom = f" for {by}" if by else ""
             return f"asked to make room ({why}){for_whom} until {to_text(deadline)}"

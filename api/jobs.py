@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from api import shapes
 from api.after import ends_of
 from api.auth import Caller, requires
-from api.body import BatchBody, JobBody, PriorityBody
+from api.body import BatchBody, JobBody, MigrateBody, PriorityBody
 from api.cell import Connection
 from api.command import Command, Key, idempotency_key
 from api.moment import asks
@@ -25,14 +25,18 @@ from domain.access import Permission
 from domain.errors import Invalid, NotFound
 from domain.event import Event, Recorded
 from domain.job import job as jobs
+from domain.job import migrate as moves
 from domain.job.job import Job
 from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
-from domain.values.ids import JobId
+from domain.scheduling.admission import Fleet
+from domain.scheduling.migrate import check_node
+from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
 from infra.ids import fresh
 from infra.store import Change, stream_of
 from projections import jobs as job_view
+from projections import nodes as node_view
 from projections import policy as policy_view
 from projections import projects as project_view
 from projections import queue as queue_view
@@ -260,6 +264,38 @@ def resume(job: str, caller: Controller, key: IdempotencyKey) -> Response:
 def requeue(job: str, caller: Controller, key: IdempotencyKey) -> Response:
     """Run the job once more."""
     return _control(job, caller, key, jobs.requeue)
+
+
+@router.post("/jobs/{job}/migrate", status_code=202, response_model=shapes.Accepted)
+def migrate(
+    job: str, caller: Controller, key: IdempotencyKey, body: MigrateBody | None = None
+) -> Response:
+    """Have the running job move to another node, or away from its own, once there is room."""
+    to = None if body is None or body.to is None else NodeId(body.to)
+    fleet = None if to is None else _fleet_of(caller, to)
+
+    def decide(state: Job, _: int, __: int) -> Sequence[Event]:
+        events = moves.migrate(state, to)
+        if fleet is not None:
+            check_node(state, fleet)
+        return events
+
+    return _control(job, caller, key, decide)
+
+
+def _fleet_of(caller: Caller, node: NodeId) -> Fleet:
+    """The node alone, as if nothing ran on it; Invalid if there is no such node."""
+    with caller.cell.connection() as connection:
+        found, policy = node_view.get(connection, node), policy_view.get(connection)
+    if found is None:
+        raise Invalid("unknown_name", f"to: there is no node {node}", field="to")
+    return Fleet([found.row.offer], policy, alive=True)
+
+
+@router.delete("/jobs/{job}/migrate", status_code=202, response_model=shapes.Accepted)
+def withdraw(job: str, caller: Controller, key: IdempotencyKey) -> Response:
+    """Take a migration back that still waits for room: the job stays where it is."""
+    return _control(job, caller, key, lambda state, *_: moves.withdraw(state))
 
 
 @router.patch("/jobs/{job}", status_code=202, response_model=shapes.Accepted)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from api.after import AfterBody
 from api.where import WhereBody, where
 from domain.event import Recorded
+from domain.job.migration import Migration
 from domain.scheduling.reason import WaitReason
 from domain.values.resources import Resources
 from domain.values.time import to_text
@@ -87,6 +88,29 @@ class JobCheckpointing(BaseModel):
     interval_seconds: int
 
 
+class MigrationAnswer(BaseModel):
+    """A job that is to run elsewhere; `reason` is why it still waits for room, while it runs on.
+
+    `found` are the nodes kept for it once there is room: from then on it saves and leaves.
+    """
+
+    leaves: list[str]
+    to: str | None
+    found: list[str]
+    reason: Reason | None
+
+
+def migration(known: Migration | None) -> MigrationAnswer | None:
+    if known is None:
+        return None
+    return MigrationAnswer(
+        leaves=list(known.leaves),
+        to=known.to,
+        found=sorted({seat.node for seat in known.seats}),
+        reason=reason(known.waiting),
+    )
+
+
 class SeatUsage(BaseModel):
     """The newest sample of a running seat."""
 
@@ -139,6 +163,7 @@ class Job(BaseModel):
     preemptible: bool = True
     accept_when_absent: bool = False
     after: list[AfterBody] = []
+    migration: MigrationAnswer | None = None
 
 
 def _at(at: int | None) -> str | None:
@@ -205,6 +230,7 @@ def job(
         preemptible=spec.preemptible,
         accept_when_absent=spec.accept_when_absent,
         after=[AfterBody(job=a.job, on=a.on) for a in spec.after],
+        migration=migration(state.migration),
     )
 
 

@@ -70,6 +70,9 @@ def state(job: Job) -> str:
         return f"{first}: {reason['text']}" if reason else first
     if phase == "preempting" and job.get("preemptor"):
         return f"preempting for {job['preemptor']}"
+    moves = job.get("migration")
+    if phase == "preempting" and moves:
+        return f"moving to {', '.join(moves['found'][:4])}"
     if phase in ("starting", "running") and nodes:
         return f"{phase} on {nodes}"
     if phase not in ENDED:

@@ -172,6 +172,14 @@ class Client:
         """Stop the job for good."""
         return self.control(job, "cancel")
 
+    def migrate(self, job: str, to: str | None = None) -> JsonObject:
+        """Have a running job move to a node, or away from its own, once there is room."""
+        return self.control(job, "migrate", {"to": to})
+
+    def stay(self, job: str) -> JsonObject:
+        """Take a move back that still waits for room."""
+        return self.write("DELETE", f"/jobs/{segment(job)}/migrate")
+
     def set_priority(self, job: str, priority: int) -> JsonObject:
         """Change the job's priority."""
         return self.write("PATCH", f"/jobs/{segment(job)}", {"priority": priority})

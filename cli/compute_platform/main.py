@@ -28,6 +28,7 @@ _SECTIONS: dict[str, Section] = {
         "suspend": (_AT + "control:suspend", "Stop jobs for now, saving their work."),
         "resume": (_AT + "control:resume", "Let suspended or held jobs go on."),
         "requeue": (_AT + "control:requeue", "Put jobs back into the queue."),
+        "migrate": (_AT + "control:migrate", "Move running jobs to other nodes, saving their work."),
         "priority": (_AT + "control:priority", "Change a job's priority."),
     },
     "Cluster": {

@@ -72,6 +72,15 @@ class Outlook(TypedDict):
     complete: NotRequired[bool]
 
 
+class Migration(TypedDict):
+    """A job that is to run elsewhere: the nodes it leaves, and those found for it."""
+
+    leaves: list[str]
+    to: str | None
+    found: list[str]
+    reason: Reason | None
+
+
 class Job(TypedDict):
     """A job as the API answers it; times are RFC 3339 in UTC."""
 
@@ -107,6 +116,7 @@ class Job(TypedDict):
     version: int
     inherited_priority: NotRequired[int | None]
     labels: NotRequired[dict[str, str]]
+    migration: NotRequired[Migration | None]
 
 
 class Ahead(TypedDict):
@@ -146,6 +156,7 @@ class Why(TypedDict):
     ahead_total: int
     history: list[Happened]
     waits: NotRequired[Waits]
+    migration: NotRequired[Migration | None]
 
 
 class QueueItem(TypedDict):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from domain.errors import Invalid
 from domain.job.job import Job
 from domain.job.migrate import explain_migration, pending
+from domain.scheduling.admission import Fleet
 from domain.scheduling.budgets import END_SECONDS
 from domain.scheduling.demand import Demand, demand_of
 from domain.scheduling.elsewhere import as_it_stands, elsewhere
@@ -91,6 +93,20 @@ class Movers:
         gone = self.leaves_by(job) + END_SECONDS * SECOND
         with self._ledger.without(job, self._snapshot.held_by(job), gone):
             return None if self._ledger.affordable(whole) else self._ledger.reason(whole)
+
+
+def check_node(job: Job, node: Fleet) -> None:
+    """Invalid if the one node of this fleet could not hold the job as it runs even when empty."""
+    whole = as_it_stands(job)
+    verdict = node.judge(whole.spec)
+    if verdict is not None:
+        seats, name = whole.spec.replicas, node.offers[0].node
+        what = "the job" if seats == 1 else f"all {seats} seats of the gang"
+        counts = [f"excluded by {each.constraint}" for each in verdict.reason.excluded]
+        because = ", ".join(counts) or f"{verdict.reason.seats_fitting} of them fit"
+        detail = f"to: {name} could not hold {what} even if nothing else ran ({because})"
+        fix = "name another node, or none for any other"
+        raise Invalid("cannot_hold", f"{detail}; {fix}", field="to", fix=fix)
 
 
 def _told(job: Job) -> bool:

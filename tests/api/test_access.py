@@ -36,6 +36,8 @@ CALLERS: dict[str, frozenset[str]] = {
     "POST /jobs/{job}/suspend": WRITERS,
     "POST /jobs/{job}/resume": WRITERS,
     "POST /jobs/{job}/requeue": WRITERS,
+    "POST /jobs/{job}/migrate": WRITERS,
+    "DELETE /jobs/{job}/migrate": WRITERS,
     "GET /jobs/{job}/events": MEMBERS,
     "GET /jobs/{job}/why": MEMBERS,
     "POST /jobs/{job}/outlook": MEMBERS,

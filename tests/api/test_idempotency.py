@@ -140,6 +140,7 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
     project = world.project()
     node = Node(world)
     assert node.register().status_code == 200
+    running = node.run(project)
     calls: dict[str, tuple[str, Any]] = {
         "POST /jobs": ("/jobs", job_body(project)),
         "POST /jobs:batch": ("/jobs:batch", {"jobs": [job_body(project)] * 3}),
@@ -148,6 +149,8 @@ def test_every_command_with_a_key_happens_once(world: World) -> None:
         "POST /jobs/{job}/resume": ("/jobs/{job}/resume", None),
         "POST /jobs/{job}/cancel": ("/jobs/{job}/cancel", None),
         "POST /jobs/{job}/requeue": ("/jobs/{job}/requeue", None),
+        "POST /jobs/{job}/migrate": (f"/jobs/{running['job']}/migrate", {"to": None}),
+        "DELETE /jobs/{job}/migrate": (f"/jobs/{running['job']}/migrate", None),
         "POST /nodes/{node}/cordon": (f"/nodes/{node.name}/cordon", {"reason": "x"}),
         "POST /nodes/{node}/uncordon": (f"/nodes/{node.name}/uncordon", None),
         "POST /nodes/{node}/drain": (f"/nodes/{node.name}/drain", {"reason": "x"}),

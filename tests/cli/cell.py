@@ -206,6 +206,15 @@ class Cell:
         self.changed.notify_all()
         return {"id": job_id, "phase": job["phase"]}
 
+    def migrate(self, job_id: str, asked: dict[str, Any] | None) -> dict[str, Any]:
+        """A running job waits for room elsewhere, or no longer (None)."""
+        job = self.job(job_id)
+        if job["phase"] != "running":
+            raise Refused(409, "wrong_phase", f"the job is {job['phase']}; migrate needs: running")
+        move = {"leaves": job["nodes"], "found": [], "reason": None}
+        job["migration"] = None if asked is None else {**move, "to": asked.get("to")}
+        return {"id": job_id, "phase": job["phase"]}
+
     def once(self, key: str, fingerprint: str) -> tuple[int, dict[str, Any]] | None:
         """The saved answer for an idempotency key; 422 if it was for another request."""
         saved = self.answers.get(key)

@@ -127,6 +127,8 @@ def _job(cell: Cell, method: str, job_id: str, rest: list[str], body: Any) -> An
             if "outlook" in cell.documents:
                 raise Refused(503, "outlook_busy", "many such questions are asked")
             return 200, _outlook({})
+        case "POST" | "DELETE", ["migrate"]:
+            return 202, cell.migrate(job_id, None if method == "DELETE" else body)
         case "POST", [command]:
             return 202, cell.control(job_id, command)
     raise Refused(404, "not_found", "Not Found")
@@ -162,6 +164,7 @@ def _why(job: dict[str, Any]) -> dict[str, Any]:
         "phase": job["phase"],
         "summary": f"Waiting, place 4 in the queue. {SHORT_OF_GPUS['text']}" if waits else "Ended.",
         "reason": SHORT_OF_GPUS if waits else None,
+        "migration": job.get("migration"),
         "queue_position": 4 if waits else None,
         "ahead": [AHEAD] if waits else [],
         "ahead_total": 3 if waits else 0,

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from compute_platform.main import command
-from tests.cli.cell import Cell, ended
+from tests.cli.cell import RUNNING, Cell, ended
 from tests.cli.conftest import Compute
 
 CASES: dict[str, tuple[list[str], str]] = {
@@ -24,6 +24,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "suspend": (["suspend", "one"], "phase"),
     "resume": (["resume", "one"], "phase"),
     "requeue": (["requeue", "done"], "phase"),
+    "migrate": (["migrate", "runs"], "phase"),
     "priority": (["priority", "one", "5"], "phase"),
     "nodes": (["nodes"], "items"),
     "nodes list": (["nodes", "list"], "items"),
@@ -113,6 +114,7 @@ def test_every_command_is_covered() -> None:
 def test_json(compute: Compute, cell: Cell, name: str) -> None:
     cell.add(name="one", log=b"hello\n")
     cell.add(name="done", **ended("succeeded", 0))
+    cell.add(name="runs", **RUNNING)
     words, member = CASES[name]
     spec = json.dumps({"name": "x", "project_id": "p", "command": ["true"]})
     if name == "policy diff":

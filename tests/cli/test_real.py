@@ -271,6 +271,7 @@ def test_every_command_has_a_json_form_on_the_real_platform(compute: Run) -> Non
     compute("run", "-d", "--project", PROJECT, "--name", "one", "--", "echo", "hello")
     compute("wait", "one")
     changing = {"run", "submit", "cancel", "suspend", "resume", "requeue", "priority", "wait"}
+    changing.add("migrate")
     for name, (words, member) in CASES.items():
         verb = name.split()[-1]
         if name in changing or verb in ("set", "create", "member", "quota", "revoke", "discard"):

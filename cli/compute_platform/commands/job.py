@@ -13,7 +13,7 @@ from compute_platform.table import Column, table, terminal_width
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from compute_platform.shapes import Job, Outlook, Why
+    from compute_platform.shapes import Job, Outlook, Reason, Why
 
 
 @click.command()
@@ -55,7 +55,9 @@ def why(session: Session, as_json: bool, quick: bool, job: str) -> None:
         write_json(found if foreseen is None else {**found, "outlook": foreseen})
         return
     lines = [found["summary"]]
-    lines += ["", *constraints(found)] if found.get("reason") else []
+    move = found.get("migration")
+    reason = move["reason"] if move else found.get("reason")
+    lines += ["", *constraints(reason)] if reason else []
     if foreseen is not None:
         from compute_platform import foretell
 
@@ -127,6 +129,7 @@ def fields(job: Job, why: Why, now: datetime) -> list[str]:
         ("due", amounts.clock(job["due_at"]) if job.get("due_at") else ""),
         ("stop by", amounts.clock(job["stop_deadline"]) if job.get("stop_deadline") else ""),
         ("makes room for", job.get("preemptor") or ""),
+        ("moves", moves(job)),
         ("ended", amounts.clock(ended) if ended else ""),
         ("ran", amounts.since(started, amounts.instant(ended) or now)),
         ("outcome", job.get("outcome") or ""),
@@ -134,6 +137,16 @@ def fields(job: Job, why: Why, now: datetime) -> list[str]:
         ("detail", job.get("detail") or ""),
     ]
     return [f"{name:<15} {value}" for name, value in pairs if value]
+
+
+def moves(job: Job) -> str:
+    """Where a job moves, nothing if it stays."""
+    found = job.get("migration")
+    if found is None:
+        return ""
+    if found["found"]:
+        return f"to {', '.join(found['found'])}"
+    return f"once there is room {'elsewhere' if found['to'] is None else 'on ' + found['to']}"
 
 
 def seat(job: Job) -> str:
@@ -150,10 +163,8 @@ def seat(job: Job) -> str:
     return ", ".join(parts)
 
 
-def constraints(why: Why) -> list[str]:
+def constraints(reason: Reason) -> list[str]:
     """The nodes counted by what excludes them."""
-    reason = why["reason"]
-    assert reason is not None
     rows = [[item["constraint"], str(item["nodes"])] for item in reason.get("excluded", [])]
     rows.append(["fits now", str(reason.get("nodes_fitting", 0))])
     rows.append(["all", str(reason.get("nodes", 0))])
