@@ -1,4 +1,7 @@
-"""Administrators: they reserve, plan works, set budgets and prices, let priorities be inherited."""
+"""Administrators: they reserve, plan works, set budgets and prices, let priorities be inherited.
+
+And they move jobs that run elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from domain.errors import Conflict
+from domain.errors import Conflict, Refusal
+from domain.job import job as jobs
+from domain.job.events import JobEvent
+from domain.job.job import Job
+from domain.job.migrate import migrate, pending, withdraw
+from domain.job.transitions import Phase
 from domain.policy.events import GpuPrice, PriceList, PricesSet
 from domain.project.budget import EACH_USER, Budget, Per
 from domain.project.events import BudgetsSet, InheritanceSet
@@ -60,6 +68,7 @@ class Administrators:
             ("reservation", 1, 4, self._reserve),
             ("budget", 1, 3, self._budget),
             ("price", 3, 9, self._price),
+            ("elsewhere", 5, 20, self._migrate),
         ):
             if has(self._plan, kind):
                 random = self._plan.random(f"{kind}s")
@@ -126,6 +135,26 @@ class Administrators:
                 return replace(terms, users=(random.choice(USERS),))
             case _:
                 return replace(terms, jobs=(JobId(random.choice(jobs)),))
+
+    def _migrate(self, _: str, random: Random) -> None:
+        """Have one of the jobs that run move away, or to a node; or take that back."""
+        known = self._world.checker.jobs.items()
+        moving = [name for name, job in sorted(known) if pending(job) is not None]
+        running = [name for name, job in sorted(known) if job.phase is Phase.RUNNING]
+        if moving and random.random() < 0.2:
+            self._decide(random.choice(moving), withdraw)
+        elif running:
+            to = NodeId(random.choice(sorted(self._world.machines)))
+            aim = to if random.random() < 0.4 else None
+            self._decide(random.choice(running), lambda job: migrate(job, aim))
+
+    def _decide(self, job: str, decide: Callable[[Job], list[JobEvent]]) -> None:
+        stream = stream_of("job", job)
+        state, _ = self._world.log.load(stream, jobs.evolve, None)
+        if state is not None:  # else a failover lost it
+            with suppress(Refusal):
+                for event in decide(state):
+                    self._world.record(stream, event)
 
     def _budget(self, _: str, random: Random) -> None:
         found = {}

@@ -33,6 +33,7 @@ from tests.simulation.machine import Machine, Process
 
 _SEEN: dict[object, str] = {
     StopCause.WINDOW: "a job leaves for a window",
+    StopCause.MIGRATION: "a job leaves to run elsewhere",
     StopCause.BUDGET: "a job comes to the end of what its budget paid",
 }
 

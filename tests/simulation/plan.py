@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 WORK = {
-    *("job", "control", "reservation", "budget", "price", "inheritance", "mig"),
+    *("job", "control", "reservation", "budget", "price", "inheritance", "mig", "elsewhere"),
     *("relay", "follow"),
 }
 """What people do and what a cell consists of; all else is a fault."""

@@ -56,6 +56,7 @@ SEEN = {
     "a job is placed for one that waits for it",
     "a job is placed on terms of a budget",
     "a job leaves for a window",
+    "a job leaves to run elsewhere",
     "an instance of a GPU is given",
     "a failover that lost events",
     "a gang lost one of its seats",
