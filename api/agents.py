@@ -235,8 +235,8 @@ async def lease(body: LeaseBody, caller: Agent) -> Orders:
 def wire_order(order: Order, held: bool) -> dict[str, Any]:
     """An order as the agent protocol writes it; while `held` after a failover, nothing starts."""
     seat, job, spec = order.seat, order.job, order.job.spec
-    action = "wait" if held and not seat.started else "run"
-    if job.phase in (Phase.PREEMPTING, Phase.STOPPING):
+    action = "wait" if not seat.started and (held or not order.ready) else "run"
+    if order.of_now and job.phase in (Phase.PREEMPTING, Phase.STOPPING):
         action = "kill" if job.grace_expired else "stop"
     return {
         "allocation": seat.allocation,

@@ -85,11 +85,24 @@ VIEW = View(
 
 @dataclass(frozen=True)
 class Order:
-    """A seat a node should care for, its job, and the checkpoint to go on from."""
+    """A seat a node should care for, its job, and the checkpoint to go on from.
+
+    Until it is `ready`, what is known of the job or its checkpoints may be of before its grant.
+    """
 
     seat: SeatRow
     job: Job
     restore: str | None
+    checkpoints_known: bool = True
+
+    @property
+    def of_now(self) -> bool:
+        """Whether the job is known as of this attempt."""
+        return self.job.attempt == self.seat.attempt
+
+    @property
+    def ready(self) -> bool:
+        return self.of_now and (self.checkpoints_known or not self.job.spec.checkpointing.enabled)
 
 
 def orders(connection: Reader, node: str, session: str) -> list[Order]:
@@ -97,7 +110,8 @@ def orders(connection: Reader, node: str, session: str) -> list[Order]:
     records = connection.execute(
         "SELECT s.*, to_jsonb(j) AS of_job, ("
         "  SELECT c.digest FROM view_checkpoints c WHERE c.job = s.job AND c.rank = s.rank"
-        "  ORDER BY c.number DESC LIMIT 1) AS restore"
+        "  ORDER BY c.number DESC LIMIT 1) AS restore,"
+        " (SELECT position FROM view_positions WHERE view = 'checkpoints') >= s.position AS known"
         " FROM view_seats s JOIN view_jobs j ON j.id = s.job"
         " WHERE s.node = %s AND s.session = %s AND NOT s.ended"
         " ORDER BY s.allocation, s.rank",
@@ -106,6 +120,7 @@ def orders(connection: Reader, node: str, session: str) -> list[Order]:
     return [
         Order(
             restore=record.pop("restore"),
+            checkpoints_known=bool(record.pop("known")),
             job=jobs.VIEW.read(record.pop("of_job")).state,
             seat=VIEW.read(record),
         )

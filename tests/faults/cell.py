@@ -37,7 +37,8 @@ def until(look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any
 class RealCell:
     """API, processors and an agent; jobs tell in `folder/runs` that they ran.
 
-    Agents started later have these `runners`, and this Docker `engine` (its address).
+    Agents started later have these `runners`, and this Docker `engine` (its address); an API gives
+    leases of `ttl_ms`.
     """
 
     def __init__(self, dsn: str, folder: Path, host: str = "127.0.0.1") -> None:
@@ -48,6 +49,7 @@ class RealCell:
         self.host = host
         self.url = f"http://{host}:{self.port}"
         self.runners, self.engine = "process", ""
+        self.ttl_ms = TTL_MS
         self.runs = folder / "runs"
         self.runs.mkdir()
         admin = token_in(self.store, folder / "admin", "admin", Role.ADMIN)
@@ -85,7 +87,7 @@ class RealCell:
             "COMPUTE_HOST": self.host,
             "COMPUTE_PORT": str(self.port),
             "COMPUTE_DATA": str(self.folder),
-            "COMPUTE_LEASE_TTL_MS": str(TTL_MS),
+            "COMPUTE_LEASE_TTL_MS": str(self.ttl_ms),
             "COMPUTE_FAILPOINT": failpoint,
         }
         if self.engine:
@@ -165,6 +167,14 @@ class RealCell:
                 return False
 
         until(once, f"{path} is answered")
+
+    def ask_to_move(self, job: str, to: str, key: str) -> httpx.Response | None:
+        """POST /jobs/{job}/migrate under the key; None where no answer came."""
+        try:
+            headers = {"Idempotency-Key": key}
+            return self._http.post(f"/jobs/{job}/migrate", json={"to": to}, headers=headers)
+        except httpx.TransportError:
+            return None
 
     def job(self, job: str) -> dict[str, Any]:
         """The job as the API shows it; empty where it does not answer."""

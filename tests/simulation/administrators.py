@@ -141,7 +141,7 @@ class Administrators:
         known = self._world.checker.jobs.items()
         moving = [name for name, job in sorted(known) if pending(job) is not None]
         running = [name for name, job in sorted(known) if job.phase is Phase.RUNNING]
-        if moving and random.random() < 0.2:
+        if moving and random.random() < 0.5:
             self._decide(random.choice(moving), withdraw)
         elif running:
             to = NodeId(random.choice(sorted(self._world.machines)))
