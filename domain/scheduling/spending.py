@@ -57,14 +57,17 @@ class Ring:
     keep: int
     whole: dict[int, Amount] = field(default_factory=dict)
     rest: dict[int, Amount] = field(default_factory=dict)
+    _last: int | None = field(default=None, compare=False, repr=False)
 
     def put(self, piece: Piece, end: int, amount: Amount) -> None:
         """A piece ended, which came to this amount in all."""
         first, last = piece.since // self.step, (end - 1) // self.step
         oldest = last - self.keep
-        for sums in (self.whole, self.rest):
-            for old in [step for step in sums if step < oldest]:
-                del sums[old]
+        if last != self._last:
+            self._last = last
+            for sums in (self.whole, self.rest):
+                for old in [step for step in sums if step < oldest]:
+                    del sums[old]
         if first >= oldest:
             self.whole[first] = add(self.whole.get(first, NONE), amount)
         for step in range(max(first + 1, oldest), last + 1):
