@@ -17,6 +17,8 @@ from domain.values.ids import JobId
 from domain.values.time import HOUR
 
 _BLOCKED = Phase.BLOCKED  # looking up a member of an enumeration is slow
+_concerns_nobody = (frozenset(Phase) - ENDED - {Phase.BLOCKED}).__contains__
+"""Of a phase: who waits for a job in it, and what it waits for, does not change."""
 
 
 @dataclass
@@ -33,8 +35,12 @@ class Dependents:
     waiters: dict[JobId, set[JobId]] = field(default_factory=dict)
     ready: set[JobId] = field(default_factory=set)
 
-    def apply(self, job: Job, event: JobEvent, at: int, live: dict[JobId, Job]) -> None:
-        """The event happened; `job` is as it left it, and `live` are all others."""
+    def apply(
+        self, known: Job | None, job: Job, event: JobEvent, at: int, live: dict[JobId, Job]
+    ) -> None:
+        """The event made `known` into `job`; `live` are all others."""
+        if known is not None and _concerns_nobody(known.phase) and _concerns_nobody(job.phase):
+            return
         if isinstance(event, (Submitted, Reopened)):
             self._begin(job, event, live)
             if isinstance(event, Reopened):

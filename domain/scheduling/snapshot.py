@@ -152,7 +152,7 @@ class Snapshot:
         if job.allocation is not None or (known is not None and known.allocation is not None):
             self._moves(job, event, recorded.recorded_at)
         waiters = self.dependents.waiters.get(job_id, _NOBODY).copy()
-        self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
+        self.dependents.apply(known, job, event, recorded.recorded_at, self.jobs)
         if isinstance(event, Submitted):
             self.arrivals.add(event.spec)
         if job.phase in ENDED:

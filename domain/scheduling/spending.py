@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.allocation.events import Granted
 from domain.policy.events import PriceList
@@ -25,8 +26,7 @@ def add(one: Amount, other: Amount) -> Amount:
     return one[0] + other[0], one[1] + other[1]
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Something held at one set of rates; no end is known before its release, if not by `until`."""
 
     project: str
