@@ -131,22 +131,23 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             assert_never(event)
 
 
+_UNPLACED: dict[str, Any] = {
+    "allocation": None,
+    "seats": (),
+    "started_at": None,
+    "stop_cause": None,
+    "stop_deadline": None,
+    "preemptor": None,
+    "grace_expired": False,
+    "waiting": None,
+    "stop_at": None,
+}
+
+
 def _unplaced(job: Job, **changes: Any) -> Job:
     moves = job.stop_cause is StopCause.MIGRATION and changes["phase"] is Phase.QUEUED
-    return replace(
-        job,
-        allocation=None,
-        seats=(),
-        started_at=None,
-        stop_cause=None,
-        stop_deadline=None,
-        preemptor=None,
-        grace_expired=False,
-        waiting=None,
-        stop_at=None,
-        migration=job.migration if moves else None,  # its seats are kept until it is placed
-        **changes,
-    )
+    kept = job.migration if moves else None  # its seats are kept until it is placed
+    return replace(job, **_UNPLACED, migration=kept, **changes)
 
 
 def _queued(job: Job, cause: QueuedCause, since: int) -> e.Queued:

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import event, given
-from hypothesis import strategies as st
 
 from domain.job.events import StopCause
-from domain.job.migration import Migration
 from domain.job.transitions import Phase
 from domain.job.where import Affinity, Scope, Where
 from domain.policy.events import (
-    Backfill,
-    Cohort,
-    Limits,
     PreemptionRules,
-    SchedulerSet,
-    SchedulerSettings,
 )
-from domain.project.events import Quota
 from domain.scheduling.grace import grace_of
-from domain.scheduling.plan import plan
 from domain.scheduling.reason import Constraint, WaitCode, WaitReason
 from domain.scheduling.saved import pack, unpack
-from domain.values.ids import JobId, ProjectId
+from domain.values.ids import JobId
 from domain.values.time import SECOND
 from domain.values.topology import Location
-from tests.domain.scheduling import paying
-from tests.domain.scheduling.cell import STOPPED, Cell
-from tests.domain.scheduling.ledger import Ledger
 from tests.domain.scheduling.stage import Stage
-from tests.domain.scheduling.strategies import cells
-from tests.domain.scheduling.test_board import without_board
 
 
 def two_nodes(**spec: Any) -> Stage:
@@ -227,67 +211,6 @@ def test_where_it_runs_on_all_nodes_there_is_nowhere_to_go() -> None:
     assert "1 that it is to leave" in stays(stage).text()
 
 
-def test_a_full_quota_is_no_hindrance_and_a_lower_one_is() -> None:
-    stage = two_nodes()
-    stage.set_quota("ml", Quota(gpu_milli=2000))
-    stage.migrate("mover")
-    assert len(stage.decide().moves) == 1
-    stage.leave()
-    assert stage.run() == ["mover"]
-
-    stage = two_nodes()
-    stage.set_quota("ml", Quota(gpu_milli=1000))
-    stage.migrate("mover")
-    assert stage.decide().moves == []
-    assert stays(stage).code is WaitCode.OVER_QUOTA
-    assert stays(stage).blocker == "gpu"
-
-
-def test_a_cohort_that_is_used_up_is_no_hindrance() -> None:
-    stage = Stage()
-    stage.cohorts(
-        Cohort("all", nominal=Limits(gpu_milli=2000)),
-        Cohort("team", parent="all"),
-        Cohort("leaf", parent="team", project=ProjectId("ml")),
-    )
-    stage.node("n1", gpus=2)
-    stage.ask("mover", 2)
-    stage.run()
-    stage.node("n2", gpus=2)
-    stage.migrate("mover")
-    assert len(stage.decide().moves) == 1
-
-
-def test_its_budget_pays_for_the_rest_of_the_move_and_not_for_what_it_had_reserved() -> None:
-    for more, moves in ((100, 0), (200, 1)):  # a minute was used, and its leaving may take 90 s
-        cell = paying.stage()
-        cell.limit(paying.month(gpu_seconds=3600 + paying.SPARE + more))
-        cell.ask("mover", 1, time_limit_seconds=3600)
-        cell.run()
-        cell.node("other", 1)
-        cell.pass_time(60)
-        cell.migrate("mover")
-        assert len(cell.decide().moves) == moves
-        if moves:
-            cell.leave()
-            assert cell.run() == ["mover"]
-        else:
-            assert stays(cell).code is WaitCode.OVER_QUOTA
-            assert stays(cell).blocker == "GPU-hours this month of project ml"
-
-
-def test_what_waits_for_quota_does_not_take_that_of_a_job_on_its_way() -> None:
-    stage = two_nodes()
-    stage.set_quota("ml", Quota(gpu_milli=2000))
-    stage.ask("urgent", 1, priority=9)
-    stage.run()
-    assert stage.why("urgent").code is WaitCode.OVER_QUOTA
-    stage.migrate("mover")
-    stage.decide()
-    stage.leave()
-    assert stage.run() == ["mover"]
-
-
 def test_where_the_new_node_is_lost_it_waits_like_any_other() -> None:
     stage = two_nodes()
     stage.migrate("mover", "n2")
@@ -420,119 +343,3 @@ def test_what_is_kept_is_kept_in_a_saved_state_too() -> None:
     stage.leave()
     assert sorted(stage.run()) == ["mover", "urgent"]
     assert stage.nodes_of("mover") == ["n2"]
-
-
-def _ask_some(draw: st.DataObject, cell: Cell) -> list[JobId]:
-    """Some running jobs are to move, some of them to a node that is named."""
-    running = cell.in_phase(Phase.STARTING, Phase.RUNNING)
-    movers = [job for job in running if draw.draw(st.booleans())]
-    for job in movers:
-        here = {seat.node for seat in cell.job(job).seats}
-        others = [None, *sorted(cell.snapshot.nodes.keys() - here)]
-        cell.migrate(job, draw.draw(st.sampled_from(others)))
-    return movers
-
-
-@given(cells(), st.data(), st.sampled_from(Backfill))
-def test_with_a_board_or_without_moves_are_decided_the_same(
-    cell: Cell, data: st.DataObject, backfill: Backfill
-) -> None:
-    cell.record("policy/cell", [SchedulerSet(SchedulerSettings(backfill=backfill))])
-    _ask_some(data, cell)
-    with_board = replace(cell.snapshot, board_from=0)
-    made = plan(with_board, cell.now)
-    if made.moves:
-        event("moves")
-    assert made == plan(without_board(cell.snapshot), cell.now)
-
-
-@given(cells(), st.data())
-def test_whoever_ranks_above_a_job_that_moves_is_decided_as_without_it(
-    cell: Cell, data: st.DataObject
-) -> None:
-    """It takes nothing from them: no placement, no start that is held, and asks nobody to leave."""
-    without = plan(cell.snapshot, cell.now)
-    if not (movers := _ask_some(data, cell)):
-        return
-    made = plan(cell.snapshot, cell.now)
-    first = min(_rank(cell, job) for job in movers)
-    moved = {move.job for move in made.moves}
-    event(f"moves: {bool(moved)}")
-
-    def ahead(job: JobId) -> bool:
-        return _rank(cell, job) < first
-
-    for before, now in (
-        ([p for p in without.placements if ahead(p.job)], made.placements),
-        ([p for p in without.preemptions if ahead(p.preemptor)], made.preemptions),
-    ):
-        assert [each for each in now if each in before] == before
-    starts = {job: at for job, at in without.starts.items() if ahead(job)}
-    assert {job: at for job, at in made.starts.items() if ahead(job)} == starts
-    if not moved:
-        assert replace(made, stays=[]) == without
-
-
-@given(cells(), st.data())
-def test_no_seat_is_given_twice_and_each_gets_those_kept_for_it(
-    cell: Cell, data: st.DataObject
-) -> None:
-    _ask_some(data, cell)
-    for _ in range(4):
-        kept = {job: move.seats for job in cell.snapshot.migrating if (move := _move(cell, job))}
-        left = {job for job in kept if cell.job(job).phase is Phase.QUEUED}
-        made = cell.decide()
-        placed = {placement.job: placement.seats for placement in made.placements}
-        assert {job: placed.get(job) for job in left} == {job: kept[job] for job in left}
-        ledger = Ledger(cell.snapshot)
-        for job in sorted(cell.snapshot.migrating):
-            if move := _move(cell, job):
-                want = cell.job(job).spec.resources
-                assert not {*move.leaves} & {seat.node for seat in move.seats}
-                for seat in move.seats:
-                    account = ledger.accounts[seat.node]
-                    assert account.devices.keys() >= {*seat.devices}
-                    account.take(seat, want)
-                    assert account.cpu >= 0
-                    assert account.memory >= 0
-        for job in cell.in_phase(Phase.PREEMPTING):
-            if data.draw(st.booleans()):
-                cell.end(job, STOPPED)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=8), st.integers(1, 5))
-def test_where_nodes_are_alike_a_move_keeps_nobody_waiting_once_they_left(
-    asked: list[tuple[int, int]], nodes: int
-) -> None:
-    """Each job a priority, and a number: 0 for those that are to move if they run."""
-    placed = []
-    for moving in (False, True):
-        stage = Stage()
-        stage.policy(enable_preemption=False)
-        for number in range(nodes):
-            stage.node(f"n{number}", gpus=1)
-        for number, (priority, _) in enumerate(asked[: nodes // 2 + 1]):
-            stage.ask(f"first-{number}", priority=priority)
-        stage.run()
-        for number, (priority, _) in enumerate(asked[nodes // 2 + 1 :]):
-            stage.ask(f"then-{number}", priority=priority)
-        for number, (_, moves) in enumerate(asked[: nodes // 2 + 1] if moving else []):
-            if moves == 0 and stage.job(f"first-{number}").phase is Phase.RUNNING:
-                stage.migrate(f"first-{number}")
-        stage.run()
-        while stage.in_phase(Phase.PREEMPTING):
-            stage.leave()
-            stage.run()
-        placed.append(stage.placed())
-    assert placed[0] == placed[1]
-
-
-def _move(cell: Cell, job: JobId) -> Migration | None:
-    """The job's move, once seats are kept for it."""
-    move = cell.job(job).migration
-    return move if move is not None and move.seats else None
-
-
-def _rank(cell: Cell, job: JobId) -> tuple[int, int, str]:
-    state = cell.job(job)
-    return (-state.priority, state.queued_since, state.id)
