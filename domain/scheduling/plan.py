@@ -201,11 +201,11 @@ class _Cycle:
         self._keep_promise(job, job.migration.seats)
         found, demand = self.promised.get(job.id), demand_of(job.spec)
         gangs = job.spec.replicas == 1 or self.settings.enable_gang_scheduling
-        if found is not None and job.phase is Phase.QUEUED and gangs:
-            affordable = self.ledger.affordable(job) >= len(found.seats)
-            if affordable and self.free.holds(found.seats, demand):
-                self._bind(job, found, demand)
-                self.arrived.add(job.id)
+        if job.phase is not Phase.QUEUED or not gangs or found is None:
+            return
+        if self.free.holds(found.seats, demand):
+            self._bind(job, found, demand)
+            self.arrived.add(job.id)
 
     def _migrate(self, job: Job, demand: Demand) -> None:
         """Ask the job to leave for seats elsewhere, if there are any that nobody else is to get."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,13 @@ import pytest
 from domain.job.events import StopCause
 from domain.job.transitions import Phase
 from domain.job.where import Affinity, Scope, Where
-from domain.policy.events import (
-    PreemptionRules,
-)
+from domain.policy.events import Order, PreemptionRules
 from domain.scheduling.grace import grace_of
+from domain.scheduling.plan import plan
 from domain.scheduling.reason import Constraint, WaitCode, WaitReason
 from domain.scheduling.saved import pack, unpack
 from domain.values.ids import JobId
+from domain.values.resources import Resources
 from domain.values.time import SECOND
 from domain.values.topology import Location
 from tests.domain.scheduling.stage import Stage
@@ -28,6 +29,14 @@ def two_nodes(**spec: Any) -> Stage:
     stage.ask("mover", 2, **spec)
     stage.run()
     stage.node("n2", gpus=2)
+    return stage
+
+
+def on_its_way(to: str | None = None) -> Stage:
+    """The job was asked to leave n1 for n2."""
+    stage = two_nodes()
+    stage.migrate("mover", to)
+    stage.decide()
     return stage
 
 
@@ -84,9 +93,7 @@ def test_it_runs_on_while_there_is_no_room_and_moves_once_there_is() -> None:
 
 
 def test_nobody_gets_the_seats_kept_for_it_however_important() -> None:
-    stage = two_nodes()
-    stage.migrate("mover")
-    stage.decide()
+    stage = on_its_way()
     stage.ask("urgent", 2, priority=90)
     assert stage.run() == []
     assert stage.why("urgent").code is WaitCode.PREEMPTING  # n1 is about to be free
@@ -109,26 +116,54 @@ def test_it_has_its_turn_by_rank_among_those_that_wait() -> None:
 
 
 def test_it_is_not_asked_to_leave_twice_in_a_cycle() -> None:
-    stage = two_nodes()
+    stage = Stage()
+    stage.node("n1", gpus=2, labels=(("zone", "a"),))
+    stage.ask("mover", 2)
+    stage.run()
+    stage.node("n2", gpus=2)
     stage.migrate("mover")
-    stage.ask("urgent", 2, priority=9)
-    stage.ask("second", 2, priority=8)
+    stage.ask("urgent", 2, priority=9, where=Where(selector=(("zone", "a"),)))
     made = stage.decide()
-    asked = [str(p.victim) for p in made.preemptions] + [str(m.job) for m in made.moves]
-    assert asked == ["mover"]
+    assert ([p.victim for p in made.preemptions], made.moves) == (["mover"], [])
     assert stage.job("mover").stop_cause is StopCause.PRIORITY
     assert stage.job("mover").migration is None
 
 
-def test_one_that_moves_is_no_victim_of_those_behind_it() -> None:
-    stage = two_nodes(priority=3)
+@pytest.mark.parametrize("board_from", [0, 64])
+def test_one_that_moves_is_no_victim_of_those_behind_it(board_from: int) -> None:
+    stage = two_nodes()
+    stage.policy(primary_policy=Order.FIFO, secondary_policy=Order.FIFO)
     stage.migrate("mover")
-    stage.node("n3", gpus=4)
-    stage.ask("other", 4, priority=1)
-    stage.run()  # n3 is taken; the job moves to n2
-    stage.ask("behind", 2, priority=4)
+    for name in ("behind", "further"):
+        stage.ask(name, 2, priority=9)
+    made = plan(replace(stage.snapshot, board_from=board_from), stage.now)
+    assert ([m.job for m in made.moves], made.preemptions) == (["mover"], [])
+
+
+def test_those_behind_get_what_it_leaves_and_know_it() -> None:
+    stage = two_nodes(priority=5)
+    stage.migrate("mover")
+    stage.ask("behind", 2)
+    stage.decide()
+    assert stage.why("behind").code is WaitCode.PREEMPTING
+
+
+def test_who_comes_behind_it_delays_no_held_start_either() -> None:
+    """Of 8 CPUs 3 are free, and 2 are spare beside the start that is held: those it takes."""
+    stage = Stage()
+    stage.policy(enable_preemption=False)
+    stage.node("n1")
+    stage.ask("mover", priority=5, resources=Resources(2000))
+    stage.ask("stays", resources=Resources(6000))
+    stage.run()
+    stage.node("n2")
+    stage.ask("runs", resources=Resources(5000), estimate_seconds=100)
+    stage.run()
+    stage.ask("wide", priority=9, resources=Resources(6000))
+    stage.ask("late", resources=Resources(1000))
+    stage.migrate("mover")
     made = stage.decide()
-    assert [p.victim for p in made.preemptions] == []  # what it leaves is enough
+    assert ([m.job for m in made.moves], made.placements) == (["mover"], [])
 
 
 def test_a_job_that_may_not_be_preempted_moves_when_asked() -> None:
@@ -212,9 +247,7 @@ def test_where_it_runs_on_all_nodes_there_is_nowhere_to_go() -> None:
 
 
 def test_where_the_new_node_is_lost_it_waits_like_any_other() -> None:
-    stage = two_nodes()
-    stage.migrate("mover", "n2")
-    stage.decide()
+    stage = on_its_way("n2")
     stage.lose("n2")
     stage.leave()
     assert stage.run() == ["mover"]
@@ -222,9 +255,7 @@ def test_where_the_new_node_is_lost_it_waits_like_any_other() -> None:
 
 
 def test_where_the_old_node_is_lost_it_goes_where_it_was_to_go() -> None:
-    stage = two_nodes()
-    stage.migrate("mover")
-    stage.decide()
+    stage = on_its_way()
     stage.lose("n1")
     stage.conclude()
     assert stage.job("mover").phase is Phase.QUEUED
@@ -233,9 +264,7 @@ def test_where_the_old_node_is_lost_it_goes_where_it_was_to_go() -> None:
 
 
 def test_one_that_is_cancelled_on_its_way_gives_its_seats_up() -> None:
-    stage = two_nodes()
-    stage.migrate("mover")
-    stage.decide()
+    stage = on_its_way()
     stage.cancel(JobId("mover"))
     stage.ask("next", 2)
     assert stage.run() == ["next"]
@@ -333,9 +362,7 @@ def test_it_keeps_away_from_others_also_where_those_run_on_a_node_it_leaves(to: 
 
 
 def test_what_is_kept_is_kept_in_a_saved_state_too() -> None:
-    stage = two_nodes()
-    stage.migrate("mover")
-    stage.decide()
+    stage = on_its_way()
     stage.snapshot = unpack(pack(stage.snapshot))
     assert stage.snapshot.migrating == stage.snapshot.leaving == {"mover"}
     stage.ask("urgent", 2, priority=90)

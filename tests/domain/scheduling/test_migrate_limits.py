@@ -73,3 +73,28 @@ def test_what_waits_for_quota_does_not_take_that_of_a_job_on_its_way() -> None:
     stage.decide()
     stage.leave()
     assert stage.run() == ["mover"]
+
+
+def test_a_full_quota_is_no_reason_to_give_its_seats_to_others_meanwhile() -> None:
+    stage = two_nodes()
+    stage.set_quota("ml", Quota(gpu_milli=2000))
+    stage.migrate("mover")
+    stage.decide()
+    stage.ask("other", 2, project="bio", priority=90)
+    assert stage.run() == []
+    stage.leave()
+    assert sorted(stage.run()) == ["mover", "other"]
+
+
+def test_a_quota_that_was_lowered_meanwhile_holds_on_arrival() -> None:
+    stage = two_nodes()
+    stage.node("n3", gpus=2)
+    stage.node("n4", gpus=2)
+    stage.ask("second", 2)
+    stage.run()
+    for name in ("mover", "second"):
+        stage.migrate(name)
+    assert len(stage.decide().moves) == 2
+    stage.set_quota("ml", Quota(gpu_milli=2000))
+    stage.leave()
+    assert len(stage.run()) == 1
