@@ -45,7 +45,7 @@ SHOWS = {
     Guard.WAITER: 1,
     Guard.CAP: 1,
     Guard.NOTED: 12,
-    Guard.HEARD: 19,
+    Guard.HEARD: 15,
     Guard.HELD: 12,
     Guard.CHAIN: 54,
     Guard.FOREIGN: 19,
