@@ -130,6 +130,7 @@ class _Cycle:
         self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
         self.promised: dict[JobId, Found] = {}
+        self.waits_for_room: set[JobId] = set()
         for job_id, promise in sorted(snapshot.promised.items()):
             self._keep_promise(snapshot.jobs[job_id], promise)
 
@@ -171,6 +172,7 @@ class _Cycle:
         if outcome is _Outcome.BLOCKED and job.id in self.helped:
             outcome = _Outcome.PROMISED  # a job ahead took its room; those it asked leave first
         if outcome is _Outcome.PROMISED:
+            self.waits_for_room.add(job.id)
             seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
             self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
         if outcome is _Outcome.BLOCKED:
@@ -316,7 +318,10 @@ class _Cycle:
             self.ranks.charge(job.spec.project, user, held * len(found.seats))
 
     def _tell(self, line: Line, number: int, demand: Demand) -> None:
-        """Tell the line's jobs from this one on why they wait, if they do not know."""
+        """Tell the line's jobs from this one on why they wait, if they do not know.
+
+        A job whose room is being made knows better: one before it may have been held.
+        """
         reason = self._reason(self.snapshot.jobs[line.places[number][1]], demand)
         if not line.untold(reason.kind):
             return
@@ -324,7 +329,7 @@ class _Cycle:
         for _, job_id in line.places[number:]:
             if self.plan.more:
                 return
-            if job_id not in knowing:
+            if job_id not in knowing and job_id not in self.waits_for_room:
                 hold = self.holds.get(job_id)
                 told = reason if hold is None else replace(reason, starts_at=hold.start)
                 self._wait(self.snapshot.jobs[job_id], told)

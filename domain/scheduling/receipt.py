@@ -13,7 +13,7 @@ from domain.scheduling.events import Count, Decided, Step
 from domain.scheduling.snapshot import RECEIPTS, Snapshot
 from domain.values.canonical import canonical
 
-PLANNER = 3
+PLANNER = 4
 """Raised whenever the same snapshot and time may lead to other decisions than before."""
 
 

@@ -48,7 +48,10 @@ class Database(Log):
         trouble: Trouble,
         alive: Callable[[], bool],
         killed: Callable[[str], None],
+        outlives: bool = True,
     ) -> None:
+        """`outlives` a failover: what goes on without knowing of it is refused for its epoch."""
+        self._outlives = outlives
         self._log, self._loop, self._random = log, loop, random
         self._trouble, self._alive, self._killed = trouble, alive, killed
 
@@ -67,13 +70,15 @@ class Database(Log):
         )
 
     def _commit(self, act: Callable[[], Done]) -> Done:
-        trouble = self._trouble
+        trouble, failovers = self._trouble, self._log.failovers
         self.stand_still()
         if self._loop.now < trouble.slow_until:
             self._loop.seen["slow disk"] += 1
             self._loop.pause(self._random.randrange(20, 500) * MILLISECOND)
         self.die(trouble.crash_before, "before its commit")
         self.reach()
+        if not self._outlives and self._log.failovers != failovers:
+            raise Crashed
         done = act()
         self.die(trouble.crash_after, "after its commit")
         if self.happens(trouble.unknown):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,8 @@ def _promote(world: World, random: Random, standby: tuple[object, ...] | None) -
         return
     log, views, leases, truth = _copy(world) if standby is None else standby
     known, acknowledged = world.log.head(), world.users.acknowledged()
-    lost = world.log.fail_over(log, HOLD)  # type: ignore[arg-type]  # a copy of each, in order
+    lost = world.log.fail_over(log)  # type: ignore[arg-type]  # a copy of each, in order
+    world.loop.after(HOLD, partial(world.log.release, world.log.failovers))
     world.views.fail_over(views)  # type: ignore[arg-type]
     world.leases.rows = leases  # type: ignore[assignment]
     world.checker.fail_over(truth)  # type: ignore[arg-type]

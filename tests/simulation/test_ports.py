@@ -37,6 +37,7 @@ class Leases(Protocol):
     def run_out(self) -> None: ...
     def fail_over(self, log: Log) -> None: ...
     def held(self, log: Log) -> bool: ...
+    def release(self, log: Log) -> None: ...
 
 
 class InPostgres:
@@ -65,10 +66,13 @@ class InPostgres:
         self._connection.execute("UPDATE leaders SET since = since - interval '1 hour'")
 
     def fail_over(self, log: Log) -> None:  # noqa: ARG002 - it is in the same database
-        failover.fail_over(self._dsn, ROLES, TTL_MS, None)
+        failover.fail_over(self._dsn, ROLES, None)
 
     def held(self, log: Log) -> bool:  # noqa: ARG002
         return failover.holds(self._connection)
+
+    def release(self, log: Log) -> None:  # noqa: ARG002
+        failover.release(self._dsn)
 
 
 class InMemory(MemoryLeases):
@@ -83,11 +87,15 @@ class InMemory(MemoryLeases):
 
     def fail_over(self, log: Log) -> None:
         assert isinstance(log, MemoryLog), "they are made together"
-        log.fail_over(log.copy(), TTL_MS * 1000)
+        log.fail_over(log.copy())
 
     def held(self, log: Log) -> bool:
         assert isinstance(log, MemoryLog), "they are made together"
         return log.held()
+
+    def release(self, log: Log) -> None:
+        assert isinstance(log, MemoryLog), "they are made together"
+        log.release(log.failovers)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -230,11 +238,12 @@ def test_after_a_failover_nobody_leads_until_what_may_be_lost_is_over(
     before = [log.take_role(role, "a") for role in ROLES]
     assert not port.held(log)
     port.fail_over(log)
+    port.run_out()  # also where the database's clock is set ahead
     for role in ROLES:
         with pytest.raises(Unavailable):
             log.take_role(role, "b")
     assert port.held(log)
-    port.run_out()
+    port.release(log)
     assert not port.held(log)
     for epoch in before:
         assert log.take_role(epoch.role, "b").number > epoch.number + failover.EPOCHS

@@ -96,9 +96,8 @@ class World:
         self.views = LiveViews(
             self._follow("projector", self.log), lambda concerned: self.cell.changed(concerned)
         )
-        database = Database(
-            self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
-        )
+        api = (self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed)
+        database = Database(*api, outlives=False)
         self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
         self.log.taken = self.checker.took
         self.log.noted = self.checker.noted
