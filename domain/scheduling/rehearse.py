@@ -35,9 +35,10 @@ from domain.scheduling.events import Step
 from domain.scheduling.grace import grace_of
 from domain.scheduling.ledger import Ledger, Report
 from domain.scheduling.moving import next_moment
-from domain.scheduling.plan import MOST_WAITS, depends_on_time
+from domain.scheduling.plan import depends_on_time
 from domain.scheduling.script import Run, Script
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.telling import MOST_WAITS
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.time import SECOND
 

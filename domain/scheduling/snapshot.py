@@ -58,7 +58,7 @@ def _usage() -> Usage:
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
 _NOBODY: frozenset[JobId] = frozenset()
-FOLD = 2
+FOLD = 3
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
@@ -80,7 +80,8 @@ class Snapshot:
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
     as a rule, `leaving` who was asked to leave for another, `promised` the seats kept for
-    preemptors, `ends` when who runs will have left; `reservations` are in the order they were made,
+    preemptors, `freed` the position at which something last came free on a node, `ends` when who
+    runs will have left; `reservations` are in the order they were made,
     `longest_grace` (seconds) is no less than what any live job wishes for. `rooms` follow from the
     rest: rooms with the nodes' state, with boards where there are at least `board_from` nodes; so
     does `roster`: who may be asked to make room.
@@ -111,6 +112,7 @@ class Snapshot:
     arrivals: Arrivals = field(default_factory=Arrivals)
     leaving: set[JobId] = field(default_factory=set)
     promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
+    freed: dict[NodeId, int] = field(default_factory=dict)
     ends: Ends = field(default_factory=Ends)
     longest_grace: int = field(default=0, compare=False)
     board_from: int = 64
@@ -143,7 +145,7 @@ class Snapshot:
             self.versions[recorded.stream] = recorded.version
             return self._allocation(recorded, event)
         if isinstance(event, NodeEvent):
-            return self._node(NodeId(recorded.stream.partition("/")[2]), event)
+            return self._node(NodeId(recorded.stream.partition("/")[2]), event, recorded.position)
         if isinstance(event, PolicyEvent):
             self.policy = evolve_policy(self.policy, event)
             share = self.policy.scheduler.fair_share
@@ -258,6 +260,7 @@ class Snapshot:
             for seat_node in {seat.node for seat in allocation.seats}:
                 state = self.nodes[seat_node]
                 state.held.discard(allocation_id)
+                self.freed[seat_node] = recorded.position
                 if state.release(allocation):
                     self.rooms.note(seat_node)
                 else:
@@ -293,12 +296,13 @@ class Snapshot:
             if not nodes_near:
                 del self.near[project, pair]
 
-    def _node(self, node_id: NodeId, event: NodeEvent) -> bool:
+    def _node(self, node_id: NodeId, event: NodeEvent, at: int) -> bool:
         known = self.nodes.get(node_id)
         node = nodes.evolve(known.node if known else None, event)
         if known is None:
             known = self.nodes[node_id] = NodeState(node)
         known.node = node
+        self.freed[node_id] = at
         self._recount(known)
         self.touched |= known.held
         for held in known.held:
