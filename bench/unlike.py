@@ -8,14 +8,15 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
 
 from bench.big_cell import GIB, BigCell, shapes
 from bench.report import Row
 from domain.job.spec import JobSpec
-from domain.scheduling.bound import Bound, Cursor
+from domain.scheduling.bound import Cursor
 from domain.scheduling.plan import Cycle, Plan
-from domain.values.ids import JobId, ProjectId
+from domain.values.ids import ProjectId
 from domain.values.resources import Resources
 from infra.collector import unhindered
 from processors.pace import Measured
@@ -31,49 +32,41 @@ def unlike(options: argparse.Namespace) -> list[Row]:
     """Seconds of a cycle for the whole queue, and of those of a round within the budget.
 
     Two cells alike and full, with the same jobs waiting that are all told why; the same jobs end in
-    both. A round must start whom the one cycle starts.
+    both, and who starts is compared.
     """
     whole, parts = _cell(options), _cell(options)
-    count = len(whole.snapshot.lines)
-    pace = Measured(time.process_time)
-    first, second = random.Random(options.seed), random.Random(options.seed)
-    alone: list[float] = []
-    cycles: list[float] = []
-    lengths: list[int] = []
-    prepared: list[float] = []
-    started = 0
-    for number in range(WARM + options.rounds):
-        whole.end(first, LEAVE)
-        parts.end(second, LEAVE)
-        took, made = _timed(whole, None, None, None, options.budget_ms)
-        ones = [*_round(parts, pace, options.budget_ms)]
-        at_once = {each.job for each in made.placements}
-        in_parts = {each.job for _, _, one in ones for each in one.placements}
-        if at_once != in_parts:
-            differ = len(at_once ^ in_parts)
-            print(f"round {number}: {differ} of {len(at_once)} differ", file=sys.stderr)
-        if number >= WARM:
-            alone.append(took[1])
-            cycles += [seconds for _, seconds, _ in ones]
-            prepared += [ready for ready, _, _ in ones]
-            lengths.append(len(ones))
-            started += len(in_parts)
-    budget = options.budget_ms / 1000
+    pace, budget = Measured(time.process_time), options.budget_ms
+    draws = [random.Random(options.seed) for _ in range(2)]
+    rounds: list[tuple[float, list[_Timed]]] = []
+    for _ in range(WARM + options.rounds):
+        for cell, draw in zip((whole, parts), draws, strict=True):
+            cell.end(draw, LEAVE)
+            gc.collect()
+            gc.freeze()
+        one, some = _timed(whole, None, budget), [*_round(parts, pace, budget)]
+        started = {each.job for each in one.made.placements}
+        in_parts = {each.job for each in (p for part in some for p in part.made.placements)}
+        print(
+            f"{len(started)} started at once, {len(in_parts)} in {len(some)} cycles, "
+            f"{len(started & in_parts)} of them the same",
+            file=sys.stderr,
+        )
+        rounds.append((one.took, some))
+    return _rows(rounds[WARM:], len(whole.snapshot.lines), budget / 1000)
+
+
+def _rows(rounds: list[tuple[float, list[_Timed]]], queued: int, budget: float) -> list[Row]:
+    whole = median(took for took, _ in rounds)
+    cycles = [each for _, some in rounds for each in some]
+    took = [each.took for each in cycles]
+    in_all = median(sum(each.took for each in some) for _, some in rounds)
+    prepared = median(each.prepared for each in cycles)
     return [
-        Row("unlike.whole", median(alone), "s", count, 1, "unlike.whole"),
-        Row("unlike.cycle", median(cycles), "s", count, median(cycles) / budget, "budget"),
-        Row("unlike.cycle.longest", max(cycles), "s", count, max(cycles) / budget, "budget"),
-        Row("unlike.cycle.prepared", median(prepared), "s", count, 1, "unlike.cycle.prepared"),
-        Row("unlike.round.cycles", median(lengths), "cycles", count, 1, "unlike.round.cycles"),
-        Row(
-            "unlike.round",
-            sum(cycles) / len(lengths),
-            "s",
-            count,
-            sum(cycles) / len(lengths) / median(alone),
-            "unlike.whole",
-        ),
-        Row("unlike.started", started / len(lengths), "starts", count, 1, "unlike.started"),
+        Row("cycle.unlike.whole", whole, "s", queued, whole / budget, "the budget"),
+        Row("cycle.unlike.part", median(took), "s", queued, median(took) / budget, "the budget"),
+        Row("cycle.unlike.longest", max(took), "s", queued, max(took) / budget, "the budget"),
+        Row("cycle.unlike.prepared", prepared, "s", queued, prepared / budget, "the budget"),
+        Row("cycle.unlike.round", in_all, "s", queued, in_all / whole, "cycle.unlike.whole"),
     ]
 
 
@@ -103,11 +96,37 @@ def _unlike(draw: random.Random, number: int) -> JobSpec:
     )
 
 
-def _round(cell: BigCell, pace: Measured, budget_ms: int) -> Iterator[tuple[float, float, Plan]]:
-    cursor = None
+@dataclass(frozen=True)
+class _Timed:
+    """A cycle, and this process's seconds until it was prepared and in all."""
+
+    prepared: float
+    took: float
+    made: Plan
+
+
+def _round(cell: BigCell, pace: Measured, budget_ms: int) -> Iterator[_Timed]:
+    cursor: Cursor | None = None
     while True:
-        (ready, took), made = _timed(cell, cursor, pace, pace, budget_ms)
-        yield ready, took, made
-        cursor = made.cursor
+        part = _timed(cell, pace, budget_ms, cursor)
+        yield part
+        cursor = part.made.cursor
         if cursor is None:
             return
+
+
+def _timed(
+    cell: BigCell, pace: Measured | None, budget_ms: int, cursor: Cursor | None = None
+) -> _Timed:
+    """One cycle as the leader makes it, carried out; without a pace for the whole queue."""
+    begin = time.process_time()
+    if pace is not None:
+        pace.begin()
+    cycle = Cycle(cell.snapshot, cell.now, cursor)
+    ready = time.process_time()
+    made = cycle.run(None if pace is None else pace.bound(budget_ms))
+    if pace is not None:
+        pace.did(made.units)
+    took = time.process_time()
+    cell.carry_out(made)
+    return _Timed(ready - begin, took - begin, made)
