@@ -45,7 +45,10 @@ class Kept(Protocol):
 
 
 class Told(Protocol):
-    """Where it is told how far the leader has read."""
+    """Where it is told how far the leader has come: in the log and in the queue."""
+
+    def planned(self, lines: int, left: int) -> None:
+        """A cycle is over: of so many lines of the queue it left so many to the next."""
 
     def note(self, position: int) -> None:
         """It has read up to this position."""
@@ -206,6 +209,8 @@ class Scheduler:
         made = cycle.run(bound.units)
         if self._pace is not None:
             self._pace.did(made.units)
+        if self._place is not None:
+            self._place.planned(len(self.snapshot.lines.by_key), made.left)
         decisions = planned(self.snapshot, made, now)
         failpoint("scheduler.planned")
         parts = with_receipts(Step.PLAN, self.snapshot, now, decisions, CHUNK, bound)

@@ -60,7 +60,8 @@ class Plan:
 
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
     all of them were named, or not all jobs decided: the next cycle goes on, with `cursor` from
-    there. `starts` are those held for jobs that wait (microseconds). `units` of work were done.
+    there. `starts` are those held for jobs that wait (microseconds). `units` of work were done,
+    and `left` lines not come to.
     """
 
     placements: list[Placement] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Plan:
     starts: dict[JobId, int] = field(default_factory=dict)
     cursor: Cursor | None = None
     units: int = 0
+    left: int = 0
 
 
 def plan(snapshot: Snapshot, now: int, bound: Bound = WHOLE) -> Plan:
@@ -149,7 +151,7 @@ class Cycle:
         if not made.more:
             self.telling.tell_all(self.blocked.values(), self.free, self.room, self._kept_now)
         made.more |= self.telling.more or made.cursor is not None
-        made.waits, made.units = self.telling.waits, turns.spent
+        made.waits, made.units, made.left = self.telling.waits, turns.spent, turns.left
         return made
 
     def _decide(self, line: Line, number: int) -> _Outcome:

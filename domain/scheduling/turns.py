@@ -72,9 +72,9 @@ class Turns:
         """Where the next cycle goes on; None at the end of the queue."""
 
     @property
-    def left(self) -> bool:
-        """Whether some line may have a turn yet."""
-        return bool(self._before or self._behind)
+    def left(self) -> int:
+        """How many lines may have a turn yet, or would in a longer cycle."""
+        return len(self._before) + len(self._behind) + (self.stopped is not None)
 
     def next(self, units: int | None) -> tuple[Line, int] | None:
         """The next line and the number of its job; None at the end of the queue or the units."""

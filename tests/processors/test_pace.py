@@ -54,6 +54,7 @@ def test_a_round_of_small_cycles_comes_to_the_last_and_is_confirmed(
     leader = leader_of(cell, units)
     cycles = 0
     while cell.phase("last") == "queued":
+        assert cell.job("last").waiting is None, "nothing is said of it that is not known"
         assert leader.cycle()
         cycles += 1
     assert cycles > 2
