@@ -16,6 +16,7 @@ from domain.scheduling.events import Step
 from domain.scheduling.moving import next_moment
 from domain.scheduling.plan import Cycle, depends_on_time
 from domain.scheduling.receipt import with_receipts
+from domain.scheduling.roster import prepare
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import SECOND
 from infra.collector import unhindered
@@ -114,6 +115,7 @@ class Scheduler:
             self.tell()
             self.save(busy)
             if not busy:
+                prepare(self.snapshot)
                 self._stream.wait(1.0)
 
     def cycle(self) -> bool:
