@@ -96,6 +96,8 @@ class _Decoders:
 
 
 _decoders: dict[str, _Decoders] = {}
+_new = tuple.__new__
+"""Makes a named tuple as its class does, twice as fast."""
 
 
 def _current(name: str) -> _Decoders | None:
@@ -153,7 +155,7 @@ def from_stored(
 ) -> Recorded:
     """The event of a row, upcast to the current version; UnknownEvent if that cannot be done."""
     try:
-        current = _current(name)
+        current = _decoders.get(name) or _current(name)
         if current is not None:  # in one go: reading a log is mostly this
             read = current.row.decode(state)
             event: Event = read.data
@@ -164,8 +166,9 @@ def from_stored(
         raise UnknownEvent(
             Poison(StreamId(stream), position, version, name, said(error))
         ) from error
-    meta = Meta(read.actor, read.cause, read.correlation, read.project)
-    return Recorded(position, StreamId(stream), version, recorded_at, meta, read.epoch, event)
+    meta = _new(Meta, (read.actor, read.cause, read.correlation, read.project))
+    values = (position, StreamId(stream), version, recorded_at, meta, read.epoch, event)
+    return _new(Recorded, values)
 
 
 def decode(name: str, data: bytes | msgspec.Raw) -> Event:

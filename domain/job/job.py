@@ -119,20 +119,21 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
             assert_never(event)
 
 
+_UNPLACED: dict[str, Any] = {
+    "allocation": None,
+    "seats": (),
+    "started_at": None,
+    "stop_cause": None,
+    "stop_deadline": None,
+    "preemptor": None,
+    "grace_expired": False,
+    "waiting": None,
+    "stop_at": None,
+}
+
+
 def _unplaced(job: Job, **changes: Any) -> Job:
-    return replace(
-        job,
-        allocation=None,
-        seats=(),
-        started_at=None,
-        stop_cause=None,
-        stop_deadline=None,
-        preemptor=None,
-        grace_expired=False,
-        waiting=None,
-        stop_at=None,
-        **changes,
-    )
+    return replace(job, **_UNPLACED, **changes)
 
 
 def _queued(job: Job, cause: QueuedCause, since: int) -> e.Queued:

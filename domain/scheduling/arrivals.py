@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.job.spec import JobSpec
 
@@ -14,8 +15,7 @@ COVERED = 95
 """Typical is what makes up so many percent of the seats, the most frequent first."""
 
 
-@dataclass(frozen=True, order=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What a seat asks for, as far as it can leave fragments: `gpus` with `milli_each`, and CPU."""
 
     gpus: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from domain.allocation.events import Terms
 from domain.job.job import Job
@@ -204,7 +204,7 @@ class Budgets:
         def enough(number: int) -> bool:
             shift = begin(number) - new.since
             assert new.until is not None
-            later = replace(new, since=new.since + shift, until=new.until + shift)
+            later = new._replace(since=new.since + shift, until=new.until + shift)
             return not self._short(account, later)
 
         if not enough(high):
@@ -227,7 +227,7 @@ class Budgets:
         shortest = min(longest, spec.estimate_seconds or longest)
         for seconds in dict.fromkeys((longest, shortest)):
             lasts = START_SECONDS + seconds + grace + END_SECONDS
-            yield replace(own, until=self._now + lasts * SECOND)
+            yield own._replace(until=self._now + lasts * SECOND)
 
     def _dearest(self, job: Job) -> Rates:
         """The rates for the dearest GPUs the job may get: which ones is not decided yet."""
@@ -256,4 +256,4 @@ def next_turn(budgets: Mapping[ProjectId, Iterable[Budget]], after: int) -> int 
 
 def _ended_by(piece: Piece, now: int) -> Piece:
     """Held without terms, it counts as far as it is used: nothing is reserved for it."""
-    return piece if piece.until is not None else replace(piece, until=now)
+    return piece if piece.until is not None else piece._replace(until=now)

@@ -87,7 +87,10 @@ class Usage:
         """From `at` on the key holds `amount` more."""
         if self.origin is None:
             self.origin = at
-        self.by.setdefault(key, Faded()).change(amount, weight(at, self.origin, self.half_life))
+        faded = self.by.get(key)
+        if faded is None:
+            faded = self.by[key] = Faded()
+        faded.change(amount, weight(at, self.origin, self.half_life))
 
     def at(self, now: int) -> dict[tuple[str, str], tuple[int, int, int]]:
         """What counts at `now` for each key: amount times microseconds."""

@@ -7,7 +7,8 @@ from operator import attrgetter
 
 from domain.job.spec import JobSpec
 from domain.job.where import ANYWHERE, Where
-from domain.values.resources import Resources
+from domain.values.copies import replace
+from domain.values.resources import NOTHING, Resources
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class Demand:
 
 
 _ALL = attrgetter(*Demand.__match_args__)
+_NONE = Demand(docker=False, per_seat=NOTHING)
+"""What is never hashed: a copy has the fields alone."""
 
 
 def demand_of(spec: JobSpec) -> Demand:
     """The demand of a job."""
     near = bool(spec.where.affinity)
-    return Demand(
+    return replace(
+        _NONE,
         docker=spec.image is not None,
         per_seat=spec.resources,
         gpu_types=spec.gpu_types,

@@ -16,6 +16,10 @@ from domain.job.transitions import ENDED, Phase
 from domain.values.ids import JobId
 from domain.values.time import HOUR
 
+_BLOCKED = Phase.BLOCKED  # looking up a member of an enumeration is slow
+_concerns_nobody = (frozenset(Phase) - ENDED - {Phase.BLOCKED}).__contains__
+"""Of a phase: who waits for a job in it, and what it waits for, does not change."""
+
 
 @dataclass
 class Dependents:
@@ -31,12 +35,16 @@ class Dependents:
     waiters: dict[JobId, set[JobId]] = field(default_factory=dict)
     ready: set[JobId] = field(default_factory=set)
 
-    def apply(self, job: Job, event: JobEvent, at: int, live: dict[JobId, Job]) -> None:
-        """The event happened; `job` is as it left it, and `live` are all others."""
-        if isinstance(event, Submitted | Reopened):
+    def apply(
+        self, known: Job | None, job: Job, event: JobEvent, at: int, live: dict[JobId, Job]
+    ) -> None:
+        """The event made `known` into `job`; `live` are all others."""
+        if known is not None and _concerns_nobody(known.phase) and _concerns_nobody(job.phase):
+            return
+        if isinstance(event, (Submitted, Reopened)):
             self._begin(job, event, live)
-        if isinstance(event, Reopened):
-            self._runs_again(job.id, live)
+            if isinstance(event, Reopened):
+                self._runs_again(job.id, live)
         if job.phase in ENDED:
             self._end(job, at, live)
         self.look(job)
@@ -96,8 +104,8 @@ class Dependents:
 
     def look(self, job: Job) -> None:
         """Whether the job is ready, as it is now."""
-        decided = job.id in self.failed or job.id not in self.waits
-        if job.phase is Phase.BLOCKED and decided:
+        blocked = job.phase is _BLOCKED
+        if blocked and (job.id in self.failed or job.id not in self.waits):
             self.ready.add(job.id)
         else:
             self.ready.discard(job.id)

@@ -43,6 +43,10 @@ class Inheritance:
         """Where the job stands."""
         return self.standing.get(job.id) or Standing(job.priority, job.submitted_by)
 
+    def idle(self, dependents: Dependents) -> bool:
+        """Whether nobody waits for anybody, as a rule: then all stand at their own."""
+        return not (self.standing or self.claims or self.made or dependents.waits)
+
     def update(
         self, names: Iterable[JobId], jobs: Mapping[JobId, Job], dependents: Dependents
     ) -> set[JobId]:
@@ -50,8 +54,6 @@ class Inheritance:
 
         It comes to an end, because jobs only wait for older ones.
         """
-        if not (self.standing or self.claims or self.made or dependents.waits):
-            return set()  # nobody waits for anybody: as a rule
         moved, todo = set[JobId](), list(names)
         while todo:
             name = todo.pop()

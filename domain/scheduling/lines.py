@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.job.job import Job
 from domain.scheduling.demand import Demand, demand_of
@@ -20,8 +21,7 @@ Place = tuple[int, JobId]
 """Where a job stands in its line: time in the queue, then id."""
 
 
-@dataclass(frozen=True)
-class LineKey:
+class LineKey(NamedTuple):
     """What jobs of one line have in common."""
 
     demand: Demand

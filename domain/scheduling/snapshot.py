@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from domain.allocation import allocation as allocations
 from domain.allocation.allocation import Allocation
@@ -58,6 +60,7 @@ def _usage() -> Usage:
 RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
 _NOBODY: frozenset[JobId] = frozenset()
+_QUEUED = Phase.QUEUED  # as below: looking up a member of an enumeration is slow
 FOLD = 3
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
@@ -137,74 +140,23 @@ class Snapshot:
         self.position = recorded.position
         if recorded.stream in self.held_out:
             return False
-        event = recorded.event
-        if isinstance(event, JobEvent):
-            self.versions[recorded.stream] = recorded.version
-            return self._job(recorded, event)
-        if isinstance(event, AllocationEvent):
-            self.versions[recorded.stream] = recorded.version
-            return self._allocation(recorded, event)
-        if isinstance(event, NodeEvent):
-            return self._node(NodeId(recorded.stream.partition("/")[2]), event, recorded.position)
-        if isinstance(event, PolicyEvent):
-            self.policy = evolve_policy(self.policy, event)
-            share = self.policy.scheduler.fair_share
-            half_life = half_life_us(share.window_seconds, share.decay_milli)
-            self.usage.set_half_life(half_life, recorded.recorded_at)
-            if isinstance(event, PricesSet):
-                self.spending.reprice(event.prices, recorded.recorded_at)
-            return True
-        if isinstance(event, QuotaSet):
-            self.quotas[ProjectId(recorded.stream.partition("/")[2])] = event.quota
-            return True
-        if isinstance(event, BudgetsSet):
-            project = ProjectId(recorded.stream.partition("/")[2])
-            self.budgets.pop(project, None)
-            if event.budgets:
-                self.budgets[project] = event.budgets
-            return True
-        if isinstance(event, InheritanceSet):
-            project = ProjectId(recorded.stream.partition("/")[2])
-            self.inheritance.most[project] = event.max_priority
-            self._stand(sorted(self.inheritance.claims))
-            return True
-        if isinstance(event, ReservationEvent):
-            self._reservation(recorded.stream.partition("/")[2], event, recorded.recorded_at)
-            return True
-        if isinstance(event, Committed) and event.job in self.jobs:
-            self.saved[event.job] = recorded.recorded_at
-            self.roster.note(event.job)
-        if isinstance(event, Decided):
-            self.versions[recorded.stream] = recorded.version
-        return False
+        take = _TAKERS.get(type(recorded.event))
+        return take is not None and take(self, recorded, recorded.event)
 
     def _job(self, recorded: Recorded, event: JobEvent) -> bool:
         stream = recorded.stream
+        self.versions[stream] = recorded.version
         job_id = JobId(stream.partition("/")[2])
         known = self.jobs.get(job_id)
         job = jobs.evolve(known, event)
-        if job.allocation is not None:
-            self.touched.add(job.allocation)
+        if known is None:
+            self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
         if job.allocation is not None or (known is not None and known.allocation is not None):
-            self.roster.note(job_id)
-        if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
-            self._count_preemption(job, event, recorded.recorded_at)
+            self._moves(job, event, recorded.recorded_at)
         waiters = self.dependents.waiters.get(job_id, _NOBODY).copy()
-        self.dependents.apply(job, event, recorded.recorded_at, self.jobs)
-        self.longest_grace = max(self.longest_grace, job.spec.grace_seconds or 0)
+        self.dependents.apply(known, job, event, recorded.recorded_at, self.jobs)
         if isinstance(event, Submitted):
             self.arrivals.add(event.spec)
-        if job.phase is not Phase.QUEUED:
-            self.promised.pop(job_id, None)
-        if job.leaves_for_another != (job_id in self.leaving) or isinstance(event, PriorityChanged):
-            for seat in job.seats:
-                self.rooms.note(seat.node)
-        if job.leaves_for_another:
-            self.leaving.add(job_id)
-        else:
-            self.leaving.discard(job_id)
-        if job.allocation is not None and job.allocation in self.allocations:
-            self.ends.note(job.allocation, job)
         if job.phase in ENDED:
             self.jobs.pop(job_id, None)
             self.versions.pop(stream, None)
@@ -212,13 +164,34 @@ class Snapshot:
             self.asked.pop(job_id, None)
         else:
             self.jobs[job_id] = job
-        if job.phase is not Phase.QUEUED:
+        queued = job.phase is _QUEUED
+        if not queued:
+            self.promised.pop(job_id, None)
             self.lines.remove(job_id)
-        waiters |= self.dependents.waiters.get(job_id, _NOBODY)
-        self._stand([*sorted(waiters), job_id] if waiters else [job_id])
-        if job.phase is Phase.QUEUED:
+        if not self.inheritance.idle(self.dependents):
+            waiters |= self.dependents.waiters.get(job_id, _NOBODY)
+            self._stand([*sorted(waiters), job_id])
+        if queued:
             self.lines.put(job, self.inheritance.of(job))
         return True
+
+    def _moves(self, job: Job, event: JobEvent, at: int) -> None:
+        """What happens to a job that holds something, or did until now."""
+        self.roster.note(job.id)
+        if job.allocation is not None:
+            self.touched.add(job.allocation)
+            if job.allocation in self.allocations:
+                self.ends.note(job.allocation, job)
+        if isinstance(event, PreemptionRequested) and event.cause is StopCause.PRIORITY:
+            self._count_preemption(job, event, at)
+        leaves = job.leaves_for_another
+        if leaves != (job.id in self.leaving) or isinstance(event, PriorityChanged):
+            for seat in job.seats:
+                self.rooms.note(seat.node)
+        if leaves:
+            self.leaving.add(job.id)
+        else:
+            self.leaving.discard(job.id)
 
     def _stand(self, changed: list[JobId]) -> None:
         """Jobs changed: those for which others stand elsewhere now change lines."""
@@ -239,6 +212,7 @@ class Snapshot:
             self.made[project] = (*(t for t in self.made.get(project, ()) if t > at - HOUR), at)
 
     def _allocation(self, recorded: Recorded, event: AllocationEvent) -> bool:
+        self.versions[recorded.stream] = recorded.version
         allocation_id = AllocationId(recorded.stream.partition("/")[2])
         allocation = allocations.evolve(self.allocations.get(allocation_id), event)
         self.roster.note(allocation.job)
@@ -296,30 +270,82 @@ class Snapshot:
             if not nodes_near:
                 del self.near[project, pair]
 
-    def _node(self, node_id: NodeId, event: NodeEvent, at: int) -> bool:
+    def _node(self, recorded: Recorded, event: NodeEvent) -> bool:
+        node_id = NodeId(recorded.stream.partition("/")[2])
         known = self.nodes.get(node_id)
         node = nodes.evolve(known.node if known else None, event)
         if known is None:
             known = self.nodes[node_id] = NodeState(node)
         known.node = node
-        self.freed[node_id] = at
+        self.freed[node_id] = recorded.position
         self._recount(known)
         self.touched |= known.held
         for held in known.held:
             self.roster.note(self.allocations[held].job)
         return True
 
-    def _reservation(self, name: str, event: ReservationEvent, at: int) -> None:
+    def _policy(self, recorded: Recorded, event: PolicyEvent) -> bool:
+        self.policy = evolve_policy(self.policy, event)
+        share = self.policy.scheduler.fair_share
+        half_life = half_life_us(share.window_seconds, share.decay_milli)
+        self.usage.set_half_life(half_life, recorded.recorded_at)
+        if isinstance(event, PricesSet):
+            self.spending.reprice(event.prices, recorded.recorded_at)
+        return True
+
+    def _project(self, recorded: Recorded, event: QuotaSet | BudgetsSet | InheritanceSet) -> bool:
+        project = ProjectId(recorded.stream.partition("/")[2])
+        if isinstance(event, QuotaSet):
+            self.quotas[project] = event.quota
+        elif isinstance(event, InheritanceSet):
+            self.inheritance.most[project] = event.max_priority
+            self._stand(sorted(self.inheritance.claims))
+        else:
+            self.budgets.pop(project, None)
+            if event.budgets:
+                self.budgets[project] = event.budgets
+        return True
+
+    def _checkpoint(self, recorded: Recorded, event: Committed) -> bool:
+        if event.job in self.jobs:
+            self.saved[event.job] = recorded.recorded_at
+            self.roster.note(event.job)
+        return False
+
+    def _receipt(self, recorded: Recorded, _: Decided) -> bool:
+        self.versions[recorded.stream] = recorded.version
+        return False
+
+    def _reservation(self, recorded: Recorded, event: ReservationEvent) -> bool:
+        name, at = recorded.stream.partition("/")[2], recorded.recorded_at
         known = self.reservations.pop(name, None)
         if known is None and isinstance(event, Cancelled):
-            return  # it was over by this clock, though not by that of the command
+            return True  # it was over by this clock, though not by that of the command
         changed = evolve_reservation(known, event)
         for each in [*self.reservations.values()]:
             if each.is_over(at):
                 del self.reservations[each.name]
         if not changed.is_over(at):
             self.reservations[name] = changed
+        return True
 
     def _recount(self, state: NodeState) -> None:
         self.rooms.note(state.node.id, itself=True)
         state.recount(self.allocations[held] for held in sorted(state.held))
+
+    @classmethod
+    def takers(cls) -> dict[type, Callable[[Snapshot, Recorded, Any], bool]]:
+        """What takes in which events; all others change nothing here."""
+        return {
+            **dict.fromkeys(get_args(JobEvent), cls._job),
+            **dict.fromkeys(get_args(AllocationEvent), cls._allocation),
+            **dict.fromkeys(get_args(NodeEvent), cls._node),
+            **dict.fromkeys(get_args(PolicyEvent), cls._policy),
+            **dict.fromkeys(get_args(ReservationEvent), cls._reservation),
+            **dict.fromkeys((QuotaSet, BudgetsSet, InheritanceSet), cls._project),
+            Committed: cls._checkpoint,
+            Decided: cls._receipt,
+        }
+
+
+_TAKERS = Snapshot.takers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.allocation.events import Granted
 from domain.policy.events import PriceList
@@ -25,8 +26,7 @@ def add(one: Amount, other: Amount) -> Amount:
     return one[0] + other[0], one[1] + other[1]
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Something held at one set of rates; no end is known before its release, if not by `until`."""
 
     project: str
@@ -57,14 +57,17 @@ class Ring:
     keep: int
     whole: dict[int, Amount] = field(default_factory=dict)
     rest: dict[int, Amount] = field(default_factory=dict)
+    _last: int | None = field(default=None, compare=False, repr=False)
 
     def put(self, piece: Piece, end: int, amount: Amount) -> None:
         """A piece ended, which came to this amount in all."""
         first, last = piece.since // self.step, (end - 1) // self.step
         oldest = last - self.keep
-        for sums in (self.whole, self.rest):
-            for old in [step for step in sums if step < oldest]:
-                del sums[old]
+        if last != self._last:
+            self._last = last
+            for sums in (self.whole, self.rest):
+                for old in [step for step in sums if step < oldest]:
+                    del sums[old]
         if first >= oldest:
             self.whole[first] = add(self.whole.get(first, NONE), amount)
         for step in range(max(first + 1, oldest), last + 1):

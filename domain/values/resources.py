@@ -42,7 +42,7 @@ class Resources:
         raise Invalid("out_of_range", f"{field}: must be 0 to {LARGEST}", field=field)
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(
+        return _checked(
             self.cpu_milli + other.cpu_milli,
             self.memory_bytes + other.memory_bytes,
             self.gpu_milli + other.gpu_milli,
@@ -51,7 +51,7 @@ class Resources:
         )
 
     def __sub__(self, other: Resources) -> Resources:
-        return Resources(
+        return _checked(
             self.cpu_milli - other.cpu_milli,
             self.memory_bytes - other.memory_bytes,
             self.gpu_milli - other.gpu_milli,
@@ -64,15 +64,13 @@ class Resources:
         cpu, memory = self.cpu_milli - other.cpu_milli, self.memory_bytes - other.memory_bytes
         gpu, storage = self.gpu_milli - other.gpu_milli, self.storage_bytes - other.storage_bytes
         network = self.network_mbps - other.network_mbps
-        found = object.__new__(Resources)
-        found.__dict__.update(  # unchecked, as it lies within this one: a cycle asks for thousands
-            cpu_milli=cpu if cpu > 0 else 0,
-            memory_bytes=memory if memory > 0 else 0,
-            gpu_milli=gpu if gpu > 0 else 0,
-            storage_bytes=storage if storage > 0 else 0,
-            network_mbps=network if network > 0 else 0,
+        return _made(  # unchecked, as it lies within this one: a cycle asks for thousands
+            cpu if cpu > 0 else 0,
+            memory if memory > 0 else 0,
+            gpu if gpu > 0 else 0,
+            storage if storage > 0 else 0,
+            network if network > 0 else 0,
         )
-        return found
 
     def least(self, other: Resources) -> Resources:
         """The smaller amount of each resource."""
@@ -125,3 +123,25 @@ class Resources:
 
 NOTHING = Resources()
 _MOST_OF_ONE = Resources(*[LARGEST_OF_ONE] * len(_FIELDS))
+
+
+def _made(cpu: int, memory: int, gpu: int, storage: int, network: int) -> Resources:
+    """Unchecked: several times faster, and sums are most of what is ever made."""
+    found = object.__new__(Resources)
+    fields = found.__dict__
+    fields["cpu_milli"], fields["memory_bytes"], fields["gpu_milli"] = cpu, memory, gpu
+    fields["storage_bytes"], fields["network_mbps"] = storage, network
+    return found
+
+
+def _checked(cpu: int, memory: int, gpu: int, storage: int, network: int) -> Resources:
+    """As the class makes them."""
+    if (
+        0 <= cpu <= LARGEST
+        and 0 <= memory <= LARGEST
+        and 0 <= gpu <= LARGEST
+        and 0 <= storage <= LARGEST
+        and 0 <= network <= LARGEST
+    ):
+        return _made(cpu, memory, gpu, storage, network)
+    return Resources(cpu, memory, gpu, storage, network)

@@ -17,6 +17,7 @@ from infra.codec import UnknownEvent
 from infra.follow import Bell, PostgresStream
 from infra.kafka_stream import KafkaStream
 from infra.store import Store
+from processors.ahead import ReadAhead
 from processors.stream import EventStream
 from tests.processors.kafka_cell import add, cell_on, relay_all
 
@@ -32,7 +33,16 @@ class Way:
     deliver: Callable[[], None]
 
 
-@pytest.fixture(params=["postgres", "kafka"])
+class Eager(ReadAhead):
+    """Reads ahead after every batch that is full."""
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        batch = super().read(after, limit)
+        self.begin()
+        return batch
+
+
+@pytest.fixture(params=["postgres", "kafka", "ahead"])
 def way(request: pytest.FixtureRequest, store: Store, dsn: str) -> Iterator[Way]:
     """Each implementation of the port."""
     with ExitStack() as stack:
@@ -44,6 +54,9 @@ def way(request: pytest.FixtureRequest, store: Store, dsn: str) -> Iterator[Way]
 
         if request.param == "postgres":
             yield Way(lambda: opened(PostgresStream(store, Bell(dsn))), lambda: None)
+        elif request.param == "ahead":
+            below = opened(PostgresStream(store, Bell(dsn)))
+            yield Way(lambda: opened(Eager(below)), lambda: None)
         else:
             broker = request.getfixturevalue("broker")
             cell = cell_on(broker.address, f"stream-{next(_numbers)}")

@@ -153,7 +153,7 @@ def _affordable(found: Budgets, new: Piece) -> Short | None:
 
 
 def _used_only(piece: Piece, now: int) -> Piece:
-    return replace(piece, until=now)
+    return piece._replace(until=now)
 
 
 def _first_window(found: Budgets, account: Account, new: Piece) -> str:
@@ -165,7 +165,7 @@ def _reprice_all(spending: Spending, prices: PriceList, at: int) -> None:
     for name, piece in spending.held.items():
         spending._end(piece, at)
         rates = rates_of(prices, piece.gpu_model)
-        spending.held[name] = replace(piece, rates=rates, since=at)
+        spending.held[name] = piece._replace(rates=rates, since=at)
 
 
 def _own_limit(job: Job) -> int | None:
