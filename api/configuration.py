@@ -98,6 +98,7 @@ class Scheduler(Body):
     preemption: Preemption = Preemption()
     backfill: Backfill = Backfill.EASY
     backfill_depth: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    cycle_budget_ms: Annotated[StrictInt, Field(ge=10, le=3_600_000)] = 500
     aging_seconds: Seconds = 0
     score: Score = Score.PACK
     overcommit: Annotated[list[OvercommitBody], Field(max_length=1000)] = []

@@ -113,6 +113,21 @@ def _families(connection: Connection, cell: Cell) -> Iterable[Metric]:
         "role",
         gauges.epochs(connection),
     )
+    rounds = gauges.rounds(connection)
+    if rounds is not None:
+        yield _plain(
+            "compute_scheduler_cycles", "Cycles since the scheduler's leader began.", rounds.cycles
+        )
+        yield _plain(
+            "compute_scheduler_cycles_cut",
+            "Of these, those that did not come to the end of the queue.",
+            rounds.cut,
+        )
+        yield _plain(
+            "compute_scheduler_round_reached",
+            "The part of the queue's lines that the round under way has come to.",
+            rounds.reached,
+        )
     free = cell.space.free()
     if free is not None:
         yield _plain("compute_database_free_bytes", "Room on the database's disk.", free)

@@ -82,6 +82,7 @@ class SchedulerBody(Body):
     enable_backfill: StrictBool = True
     backfill: Backfill = Backfill.EASY
     backfill_depth: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    cycle_budget_ms: Annotated[StrictInt, Field(ge=10, le=3_600_000)] = 500
     enable_gang_scheduling: StrictBool = True
     aging_seconds: Seconds = 0
     score: Score = Score.FRAGMENTATION

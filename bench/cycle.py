@@ -14,6 +14,7 @@ from bench.big_cell import BigCell, shapes
 from bench.crowd import crowded
 from bench.options import positive
 from bench.report import Row
+from bench.unlike import unlike
 from domain.scheduling.made import Plan
 
 ROUNDS = 7
@@ -34,6 +35,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--estimates", action="store_true", help="jobs say how long they run")
     parser.add_argument("--reclaim", type=positive, default=1000, help="nodes to reclaim (1000)")
+    parser.add_argument(
+        "--unlike", action="store_true", help="no two jobs alike: measure cycles in a time budget"
+    )
+    parser.add_argument("--budget-ms", type=positive, default=500, help="of a cycle (500)")
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, help=f"with --unlike ({ROUNDS})")
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -41,8 +47,11 @@ def run(options: argparse.Namespace) -> list[Row]:
     """Medians of wall clock and of this process's time, and the memory with the long queue.
 
     Two cells alike but for the length of their queues are measured in turns: what else the
-    machine does meets both. With `live`, what cycles among so many small allocations take.
+    machine does meets both. With `live`, what cycles among so many small allocations take; with
+    `unlike`, what they take over a queue of jobs that are all different.
     """
+    if options.unlike:
+        return unlike(options)
     if options.live is not None:
         return crowded(options)
     most = options.queued or QUEUED

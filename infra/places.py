@@ -23,20 +23,32 @@ class Place:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection, self._epoch, self._clock = connection, epoch, clock
-        self._told = -1
+        self._told: tuple[int, ...] = ()
+        self._cycles = self._cut = self._lines = self._left = 0
         self._next = 0.0
 
+    def planned(self, lines: int, left: int) -> None:
+        """A cycle is over: of so many lines of the queue it left so many to the next."""
+        self._cycles += 1
+        self._cut += left > 0
+        self._lines, self._left = lines, left
+
     def note(self, position: int) -> None:
-        """The leader has read so far; written when that is new, at most once a second.
+        """The leader has read so far; written when anything is new, at most once a second.
 
         What a leader of before says is not taken in the place of its successor's.
         """
-        if position == self._told or self._clock() < self._next:
+        told = position, self._cycles, self._cut, self._lines, self._left
+        if told == self._told or self._clock() < self._next:
             return
         self._connection.execute(
-            "INSERT INTO consumer_places AS p (consumer, position, epoch) VALUES (%s, %s, %s)"
+            "INSERT INTO consumer_places AS p"
+            " (consumer, epoch, position, cycles, cut, lines, left_over)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (consumer) DO UPDATE SET position = excluded.position,"
-            " epoch = excluded.epoch WHERE p.epoch <= excluded.epoch",
-            (self._epoch.role, position, self._epoch.number),
+            " epoch = excluded.epoch, cycles = excluded.cycles, cut = excluded.cut,"
+            " lines = excluded.lines, left_over = excluded.left_over"
+            " WHERE p.epoch <= excluded.epoch",
+            (self._epoch.role, self._epoch.number, *told),
         )
-        self._told, self._next = position, self._clock() + EVERY_SECONDS
+        self._told, self._next = told, self._clock() + EVERY_SECONDS

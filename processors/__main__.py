@@ -29,6 +29,7 @@ from processors import projector, rebuilder, retention, scheduler, timers
 from processors.alarm import TamperAlarm
 from processors.lane import elsewhere, follow, lane, rarely_collect
 from processors.lanes import WEATHER, Lanes
+from processors.pace import Measured
 from processors.reading import PostgresQuarantine
 from processors.watch import PostgresWatch
 from projections.catalogue import HEAVY, VIEWS
@@ -59,7 +60,8 @@ def run_scheduler(settings: Settings) -> None:
         if epoch is not None:
             ward = PostgresQuarantine(connection, scheduler.ROLE)
             kept, place = Snapshots(dsn), Place(connection, epoch)
-            scheduler.Scheduler(store, stream, epoch, store.now, ward, kept, place).run()
+            now, pace = store.now, Measured()
+            scheduler.Scheduler(store, stream, epoch, now, ward, kept, place, pace).run()
 
 
 def run_timers(settings: Settings) -> None:

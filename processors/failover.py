@@ -1,7 +1,8 @@
 """`python -m processors.failover [--known-head N]`: run once after a standby was promoted.
 
-See `infra.failover` for what it does; docs/reliability.md says when. Exit status 1 if acknowledged
-events may be lost, 3 if it is not known.
+See `infra.failover` for what it does; docs/reliability.md says when. It waits until every lease of
+before is over: stopped earlier, it is to be run again. Exit status 1 if acknowledged events may be
+lost, 3 if it is not known.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 
-from infra.failover import fail_over
+from infra.failover import fail_over, release
+from infra.leases import MARGIN_MS
 from infra.logging import configure
 from infra.settings import Settings
 from processors import scheduler, timers, witness
@@ -33,7 +36,10 @@ def main(words: list[str]) -> int:
     settings = Settings()
     if not settings.database_url:
         sys.exit("set COMPUTE_DATABASE_URL to the DSN of the promoted database")
-    made = fail_over(settings.database_url, ROLES, settings.lease_ttl_ms, known)
+    made, hold = fail_over(settings.database_url, ROLES, known), settings.lease_ttl_ms + MARGIN_MS
+    log.info("nobody leads for %d s: do not stop this, or run it again", hold // 1000)
+    time.sleep(hold / 1000)  # by a clock that nobody sets
+    release(settings.database_url)
     if settings.kafka and made.lost != 0:
         log.warning("delete the cell's Kafka topic if it ends with events that are lost")
     if made.lost is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import psycopg
 
+from domain.event import Change
+from domain.scheduling.bound import Bound, Cursor
 from domain.scheduling.budgets import next_turn
-from domain.scheduling.decide import decide
+from domain.scheduling.decide import decide, planned
 from domain.scheduling.events import Step
 from domain.scheduling.moving import next_moment
-from domain.scheduling.plan import MOST_WAITS, depends_on_time
+from domain.scheduling.plan import Cycle, depends_on_time
 from domain.scheduling.receipt import with_receipts
+from domain.scheduling.roster import prepare
 from domain.scheduling.snapshot import Snapshot
 from domain.values.time import SECOND
 from infra.collector import unhindered
@@ -43,16 +46,33 @@ class Kept(Protocol):
 
 
 class Told(Protocol):
-    """Where it is told how far the leader has read."""
+    """Where it is told how far the leader has come: in the log and in the queue."""
+
+    def planned(self, lines: int, left: int) -> None:
+        """A cycle is over: of so many lines of the queue it left so many to the next."""
 
     def note(self, position: int) -> None:
         """It has read up to this position."""
 
 
+class Pace(Protocol):
+    """What a cycle may do in the time that the policy gives it."""
+
+    def begin(self) -> None:
+        """A cycle begins."""
+
+    def bound(self, budget_ms: int) -> int | None:
+        """Units of work for the cycle, now that it is prepared; None for all there are."""
+
+    def did(self, units: int) -> None:
+        """The cycle is over, after so many units."""
+
+
 class Scheduler:
     """One leader's working life. Its snapshot is folded from the log when it takes over.
 
-    With `kept` it begins from the state kept there, and keeps its own now and then.
+    With `kept` it begins from the state kept there, and keeps its own now and then. Without a
+    `pace` each cycle decides for the whole queue.
     """
 
     def __init__(
@@ -64,6 +84,7 @@ class Scheduler:
         ward: Quarantine | None = None,
         kept: Kept | None = None,
         place: Told | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Without a `ward` to tell of it, an event that cannot be read ends it."""
         self._store = store
@@ -73,7 +94,13 @@ class Scheduler:
         self._recorded = store.head()
         """What a leader has decided up to here is in the log; a stream may be behind that."""
         self._reading = Reading(store, stream, ROLE, ward)
-        self._kept, self._place = kept, place
+        self._kept, self._place, self._pace = kept, place, pace
+        self._cursor: Cursor | None = None
+        """Where in the queue the next cycle goes on; None for the top."""
+        self._policy = 0
+        """The version of the policy in this round."""
+        self._news = False
+        """Whether anything happened since this round began."""
         self.snapshot = kept.newest(self._recorded) if kept else Snapshot()
         self._unsaved = 0
         self._planned = 0
@@ -88,6 +115,7 @@ class Scheduler:
             self.tell()
             self.save(busy)
             if not busy:
+                prepare(self.snapshot)
                 self._stream.wait(1.0)
 
     def cycle(self) -> bool:
@@ -98,23 +126,27 @@ class Scheduler:
         2. conclude what agents reported and append it; follow again, to see it recorded, and
            conclude what came meanwhile;
         3. plan and append the decisions; also each interval while jobs wait, where time counts,
-           and when a reserved window begins or ends.
+           and when a reserved window begins or ends. As much as the pace allows: the next cycle
+           goes on behind, and with that it is a round; after one in which anything happened
+           there is another.
         Each transaction of decisions begins with its receipt. A rival's write makes a transaction
         fail as a whole; the next cycle sees it and decides anew.
         """
-        self._due |= self._follow() or self._time_counts()
+        self._news |= self._follow() or self._time_counts()
+        self._due |= self._news
         if not self._due or self._behind():
             return False
         failpoint("scheduler.followed")
         began = self._now()
-        while self._decide(Step.CONCLUDE):
+        while self._conclude():
             failpoint("scheduler.concluded")
-            self._follow()
+            self._news |= self._follow()
             if self._behind():
                 return True
-        self._due = False
-        self._planned = self._now()
-        self._decide(Step.PLAN)
+        if self._cursor is None or self._policy != self.snapshot.policy.version:
+            self._cursor, self._policy = None, self.snapshot.policy.version
+            self._planned, self._news = self._now(), False
+        self._due = self._plan() or self._cursor is not None or self._news
         self._window = next_moment(self.snapshot, began)
         return True
 
@@ -161,23 +193,45 @@ class Scheduler:
         self._unsaved += self.snapshot.position - before
         return changed
 
-    def _decide(self, step: Step) -> bool:
-        """Decide one step and append it; whether anything was recorded."""
+    def _conclude(self) -> bool:
+        """Decide what follows from reports and append it; whether anything was recorded."""
         now = self._now()
-        decisions = decide(step, self.snapshot, now)
-        if step is Step.PLAN:
-            failpoint("scheduler.planned")
-        if step is Step.CONCLUDE and not decisions:
+        decisions = decide(Step.CONCLUDE, self.snapshot, now)
+        if not decisions:
             self.snapshot.touched.clear()
-        self._due |= len(decisions) >= MOST_WAITS  # not all that wait were told
-        recorded = False
-        for changes in with_receipts(step, self.snapshot, now, decisions, CHUNK):
+        return self._append(with_receipts(Step.CONCLUDE, self.snapshot, now, decisions, CHUNK)) > 0
+
+    def _plan(self) -> bool:
+        """Plan as far as the pace allows and append it; whether the next cycle is to go on."""
+        now = self._now()
+        if self._pace is not None:
+            self._pace.begin()
+        cycle = Cycle(self.snapshot, now, self._cursor)
+        bound = Bound(self._units(), self._cursor)
+        made = cycle.run(bound.units)
+        if self._pace is not None:
+            self._pace.did(made.units)
+        if self._place is not None:
+            self._place.planned(len(self.snapshot.lines.by_key), made.left)
+        decisions = planned(self.snapshot, made, now)
+        failpoint("scheduler.planned")
+        parts = with_receipts(Step.PLAN, self.snapshot, now, decisions, CHUNK, bound)
+        if self._append(parts) == len(parts):
+            self._cursor = made.cursor  # else what was not recorded is decided once more
+        return made.more
+
+    def _units(self) -> int | None:
+        budget = self.snapshot.policy.scheduler.cycle_budget_ms
+        return None if self._pace is None else self._pace.bound(budget)
+
+    def _append(self, parts: Sequence[Sequence[Change]]) -> int:
+        """Record the parts of a step; how many were before a rival's write."""
+        for number, changes in enumerate(parts):
             try:
                 appended = self._store.append(changes, epoch=self._epoch)
                 failpoint("scheduler.recorded")
             except VersionConflict:
                 log.info("another writer was first: deciding anew")
-                break
+                return number
             self._recorded = max(self._recorded, appended[-1].position)
-            recorded = True
-        return recorded
+        return len(parts)

@@ -58,6 +58,25 @@ def lags(connection: Reader, head: int) -> list[Lag]:
     ]
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """Cycles of the scheduler's leader, those that came to a part of the queue only, and what part
+    of its lines was come to (1: all) in the round under way."""
+
+    cycles: int
+    cut: int
+    reached: float
+
+
+def rounds(connection: Reader) -> Rounds | None:
+    """None while no scheduler ever led."""
+    row = connection.execute(
+        "SELECT cycles, cut, 1 - left_over / greatest(lines, 1)::float8 AS reached"
+        " FROM consumer_places WHERE consumer = 'scheduler'"
+    ).fetchone()
+    return None if row is None else Rounds(**row)
+
+
 def nodes(connection: Reader) -> dict[str, int]:
     """How many nodes are alive, and how many are lost."""
     row = connection.execute(

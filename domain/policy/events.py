@@ -75,6 +75,8 @@ class Overcommit:
 class SchedulerSettings:
     """How the scheduler decides. Times are whole seconds.
 
+    `cycle_budget_ms`: about so many milliseconds of planning are spent in one cycle, and the next
+    goes on from there.
     `aging_seconds`: waiting so long counts as one more point of priority (0: never).
     """
 
@@ -92,6 +94,7 @@ class SchedulerSettings:
     fair_share: FairShare = FairShare()
     preemption: PreemptionRules = PreemptionRules()
     overcommit: tuple[Overcommit, ...] = ()
+    cycle_budget_ms: int = 500
 
 
 @dataclass(frozen=True)

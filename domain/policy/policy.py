@@ -60,6 +60,7 @@ def set_scheduler(policy: Policy, settings: SchedulerSettings) -> list[PolicyEve
 def _check_scheduler(settings: SchedulerSettings) -> None:
     between("grace_seconds", settings.grace_seconds, 0, 86_400)
     between("interval_seconds", settings.interval_seconds, 1, 3600)
+    between("cycle_budget_ms", settings.cycle_budget_ms, 10, 3_600_000)
     between("backfill_depth", settings.backfill_depth, 1, 64)
     between("aging_seconds", settings.aging_seconds, 0, YEAR_SECONDS)
     between("fair_share.window_seconds", settings.fair_share.window_seconds, 60, YEAR_SECONDS)

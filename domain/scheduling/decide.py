@@ -10,6 +10,7 @@ from domain.job import job as jobs
 from domain.job.events import StopCause
 from domain.job.job import Job
 from domain.job.migrate import explain_migration
+from domain.scheduling.bound import WHOLE, Bound
 from domain.scheduling.budgets import stop_at
 from domain.scheduling.conclude import Conclusion, conclude, settle
 from domain.scheduling.events import Step
@@ -25,13 +26,16 @@ Decision = list[Change]
 """Changes that are recorded together or not at all."""
 
 
-def decide(step: Step, snapshot: Snapshot, now: int) -> list[Decision]:
-    """What the step decides at `now`: the same for the same snapshot, wherever it is computed."""
+def decide(step: Step, snapshot: Snapshot, now: int, bound: Bound = WHOLE) -> list[Decision]:
+    """What the step decides at `now`: the same for the same snapshot, wherever it is computed.
+
+    `bound` is that of a plan.
+    """
     if step is Step.CONCLUDE:
         concluded = [_conclusion(snapshot, found) for found in conclude(snapshot, now)]
         settled = [[_of_job(snapshot, job, events)] for job, events in settle(snapshot, now)]
         return concluded + settled
-    return planned(snapshot, plan(snapshot, now), now)
+    return planned(snapshot, plan(snapshot, now, bound), now)
 
 
 def planned(snapshot: Snapshot, made: Plan, now: int) -> list[Decision]:

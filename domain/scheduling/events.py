@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.event import Event
+from domain.scheduling.bound import WHOLE, Bound
 
 
 class Step(StrEnum):
@@ -32,7 +33,8 @@ class Decided(Event, name="scheduler.decided.v1"):
     `parts` transactions, and this is number `part`, from 1, of them: the next `events` events of
     the log, whose digest is `recorded`. If a rival's write stopped it, the later parts are missing.
     `policy` is the version of the policy, `planner` that of the code that decided, `counts` are the
-    kinds of events of the part, `limits` the bounds of work that had a say.
+    kinds of events of the part, `limits` the bounds of work that had a say; `bound` is what a plan
+    was allowed, and where in the queue it began.
     """
 
     step: Step
@@ -48,3 +50,4 @@ class Decided(Event, name="scheduler.decided.v1"):
     counts: tuple[Count, ...] = ()
     limits: tuple[Count, ...] = ()
     held_out: tuple[str, ...] = ()  # streams it could not read, and decided nothing on
+    bound: Bound = WHOLE

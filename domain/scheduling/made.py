@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from domain.allocation.events import Terms
 from domain.allocation.seat import Seat
-from domain.scheduling.reason import WaitReason
+from domain.scheduling.bound import Cursor
+from domain.scheduling.telling import Wait
 from domain.values.ids import JobId
 
 
@@ -37,22 +38,15 @@ class Move:
     seats: tuple[Seat, ...]
 
 
-@dataclass(frozen=True)
-class Wait:
-    """A job left waiting and why: in the queue, or for room elsewhere."""
-
-    job: JobId
-    reason: WaitReason
-
-
 @dataclass
 class Plan:
     """The decisions of a cycle, in the order they were made.
 
     `moves` are of running jobs that are to run elsewhere, `stays` why others of those cannot yet.
     `waits` are only of jobs that were told another kind of reason before, or none; with `more` not
-    all of them were named, or not all jobs decided: the next cycle goes on. `starts` are those held
-    for jobs that wait (microseconds).
+    all of them were named, or not all jobs decided: the next cycle goes on, with `cursor` from
+    there. `starts` are those held for jobs that wait (microseconds). `units` of work were done, and
+    `left` lines not come to.
     """
 
     placements: list[Placement] = field(default_factory=list)
@@ -62,3 +56,6 @@ class Plan:
     waits: list[Wait] = field(default_factory=list)
     more: bool = False
     starts: dict[JobId, int] = field(default_factory=dict)
+    cursor: Cursor | None = None
+    units: int = 0
+    left: int = 0

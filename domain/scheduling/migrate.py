@@ -7,7 +7,7 @@ placed there. It looks for room in its turn: where it would stand in the queue i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from domain.errors import Invalid
 from domain.job.job import Job
@@ -20,12 +20,11 @@ from domain.scheduling.explain import explain
 from domain.scheduling.grace import grace_of
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, key_of
-from domain.scheduling.made import Wait
 from domain.scheduling.place import place
 from domain.scheduling.reason import WaitCode, WaitReason
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
-from domain.values.ids import NodeId
+from domain.scheduling.telling import Kept, Wait
 from domain.values.time import SECOND
 
 MOST_TOLD = 64
@@ -68,9 +67,7 @@ class Movers:
             self._stuck.append(job)
         return found
 
-    def waits(
-        self, free: Room, room: Room, kept: Callable[[Job], frozenset[NodeId]]
-    ) -> Iterator[Wait]:
+    def waits(self, free: Room, room: Room, kept: Kept) -> Iterator[Wait]:
         """Why they found none, now that everybody is decided, where they were told another reason.
 
         `kept` are the nodes that windows keep from a job.

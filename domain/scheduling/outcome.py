@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domain.scheduling.bound import WHOLE, Bound
 from domain.scheduling.plan import plan
 from domain.scheduling.rank import Ranks
 from domain.scheduling.reason import WaitReason
@@ -29,13 +30,13 @@ class Outcome:
     asks: tuple[JobId, ...] = ()
 
 
-def outcomes(snapshot: Snapshot, now: int) -> list[Outcome]:
-    """What a cycle decides at `now` about every queued job.
+def outcomes(snapshot: Snapshot, now: int, bound: Bound = WHOLE) -> list[Outcome]:
+    """What a cycle decides at `now` about every queued job; those it does not come to stay as told.
 
     In the order of the policy as the cycle begins; what it gives away may then change ranks. A job
     that is told nothing new waits for the reason it was last told.
     """
-    made = plan(snapshot, now)
+    made = plan(snapshot, now, bound)
     placed = {each.job: tuple(seat.node for seat in each.seats) for each in made.placements}
     waits = {each.job: each.reason for each in made.waits}
     asks: dict[JobId, list[JobId]] = {}

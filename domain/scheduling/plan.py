@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
-from heapq import heapify, heappop, heappush
 
 from domain.allocation.events import Terms
 from domain.allocation.seat import Seat
@@ -13,24 +12,23 @@ from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.policy.events import Backfill, Order, SchedulerSettings
 from domain.scheduling.asking import Asking
+from domain.scheduling.bound import HOLD, SEARCH, TELL, TRY, TURN, WHOLE, Bound, Cursor
 from domain.scheduling.demand import Demand, demand_of
-from domain.scheduling.explain import explain
 from domain.scheduling.horizon import Hold, Horizon
 from domain.scheduling.limits import Ledger
 from domain.scheduling.lines import Line, LineKey
-from domain.scheduling.made import Move, Placement, Plan, Preemption, Wait
+from domain.scheduling.made import Move, Placement, Plan, Preemption
 from domain.scheduling.migrate import Movers, lines_of_movers
 from domain.scheduling.place import place
-from domain.scheduling.rank import Rank, Ranks
-from domain.scheduling.reason import WaitCode, WaitReason
+from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Found, Room
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.telling import Telling
+from domain.scheduling.turns import Turns
 from domain.scheduling.windows import Access, Opened, Windows, split
 from domain.values.ids import JobId, NodeId
 from domain.values.time import SECOND
 
-MOST_WAITS = 10_000
-"""Explanations told in one cycle; the others follow in the next."""
 MOST_PLACEMENTS = 1000
 """Jobs placed in one cycle, so that none takes long; the next goes on with those then first."""
 MOST_PREEMPTIONS = 10_000
@@ -39,7 +37,7 @@ MOST_HOLDS = 64
 """Starts held at once in conservative backfill."""
 
 
-def plan(snapshot: Snapshot, now: int) -> Plan:
+def plan(snapshot: Snapshot, now: int, bound: Bound = WHOLE) -> Plan:
     """Decide for every queued job, in the order of the policy, at the time `now` (microseconds).
 
     Jobs that ask for the same stand in one line; the head of the line that ranks first is next:
@@ -53,8 +51,9 @@ def plan(snapshot: Snapshot, now: int) -> Plan:
     leave for seats that are free now and then kept for it; once it left, it has them before all.
     Nodes that a reservation or maintenance keeps from a job (`windows.py`) are none for it.
     Why lines wait is told last, by what then is free: the next cycle would say the same.
+    A bounded cycle decides for some of them, those of the round before it aside (`turns.py`).
     """
-    return _Cycle(snapshot, now).run()
+    return Cycle(snapshot, now, bound.cursor).run(bound.units)
 
 
 class _Outcome(Enum):
@@ -63,10 +62,11 @@ class _Outcome(Enum):
     BLOCKED = 3
 
 
-class _Cycle:
+class Cycle:
     """The working state of one cycle. What one demand could not get, none like it tries again."""
 
-    def __init__(self, snapshot: Snapshot, now: int) -> None:
+    def __init__(self, snapshot: Snapshot, now: int, cursor: Cursor | None = None) -> None:
+        """All that does not depend on how much the cycle may do."""
         self.snapshot = snapshot
         self.now = now
         self.settings = snapshot.policy.scheduler
@@ -87,10 +87,12 @@ class _Cycle:
         self.plan = Plan()
         self.failed: set[tuple[Demand, int | None, Access]] = set()
         self.powerless: set[tuple[Demand, int, str, frozenset[NodeId]]] = set()
-        self.reasons: dict[tuple[Demand, frozenset[NodeId]], WaitReason] = {}
         self.helped = {job.preemptor for job in leaving}
         self.blocked: dict[tuple[LineKey, Access], tuple[Line, int, Demand]] = {}
         self.holds: dict[JobId, Hold] = {}
+        self.telling = Telling(snapshot, self.ledger, self.holds)
+        lines = [*split(snapshot.lines, self.windows), *lines_of_movers(snapshot)]
+        self.turns = Turns(snapshot, self.ranks, lines, cursor, self.holds, self.free)
         self.promised: dict[JobId, Found] = {}
         for job_id, promise in sorted(snapshot.promised.items()):
             self._keep_promise(snapshot.jobs[job_id], promise)
@@ -99,39 +101,34 @@ class _Cycle:
         for job_id in sorted(snapshot.migrating):
             self._receive(snapshot.jobs[job_id])
 
-    def run(self) -> Plan:
-        lines = [*split(self.snapshot.lines, self.windows), *lines_of_movers(self.snapshot)]
-        heap: list[tuple[Rank, int, Line]] = [(self.ranks.of(line, 0), 0, line) for line in lines]
-        heapify(heap)
-        while heap:
-            if (
-                len(self.plan.placements) >= MOST_PLACEMENTS
-                or len(self.plan.preemptions) >= MOST_PREEMPTIONS
-            ):
-                self.plan.more = True
+    def run(self, units: int | None = None) -> Plan:
+        """Decide, with about so many units of work at the most (None: for everybody)."""
+        made, turns = self.plan, self.turns
+        while turns.left:
+            if len(made.placements) >= MOST_PLACEMENTS or len(made.preemptions) >= MOST_PREEMPTIONS:
+                made.more = True
+                turns.stop()
                 break
-            rank, number, line = heappop(heap)
-            if self.ranks.moves and (moved := self.ranks.of(line, number)) > rank:
-                heappush(heap, (moved, number, line))
-                continue
+            turn = turns.next(units)
+            if turn is None:
+                break
+            line, number = turn
             goes_on = self._decide(line, number) is not _Outcome.BLOCKED
             if (goes_on or line.places[number][1] in self.holds) and number + 1 < len(line):
-                heappush(heap, (self.ranks.of(line, number + 1), number + 1, line))
-        for line, number, demand in self.blocked.values():
-            if self.plan.more:
-                break  # the rest follows in the next cycle
-            self._tell(line, number, demand)
-        if not self.plan.more:
-            stays = self.movers.waits(
-                self.free, self.room, lambda j: self._kept(j, _end(j, self.now))
-            )
-            self.plan.stays.extend(stays)
-        return self.plan
+                turns.again(line, number + 1)
+        made.cursor = turns.stopped
+        if not made.more:
+            self.telling.tell_all(self.blocked.values(), self.free, self.room, self._kept_now)
+            made.stays = list(self.movers.waits(self.free, self.room, self._kept_now))
+        made.more |= self.telling.more or made.cursor is not None
+        made.waits, made.units, made.left = self.telling.waits, turns.spent, turns.left
+        return made
 
     def _decide(self, line: Line, number: int) -> _Outcome:
         """Place the line's next job, see to it that it can be soon, or let the line wait."""
         job = self.snapshot.jobs[line.places[number][1]]
         demand, outcome = line.key.demand, _Outcome.BLOCKED
+        self.turns.spent += TURN
         if job.id in self.arrived:
             return _Outcome.PLACED
         if job.phase is not Phase.QUEUED:
@@ -145,10 +142,10 @@ class _Cycle:
                 if outcome is _Outcome.BLOCKED:
                     self._hold(job, demand)
         if outcome is _Outcome.BLOCKED and job.id in self.helped:
+            self.turns.keep(job.id, 0)
             outcome = _Outcome.PROMISED  # a job ahead took its room; those it asked leave first
         if outcome is _Outcome.PROMISED:
-            seats, nodes = job.spec.replicas, len(self.snapshot.nodes)
-            self._wait(job, WaitReason(WaitCode.PREEMPTING, nodes=nodes, seats=seats))
+            self.telling.promise(job)
         if outcome is _Outcome.BLOCKED:
             access = self.windows.access(job)
             self.blocked.setdefault((line.key, access), (line, number, demand))
@@ -161,6 +158,7 @@ class _Cycle:
         if job.id in self.promised:
             return self._bind(job, self.promised[job.id], demand)
         if (demand, seconds, access) not in self.failed:
+            self.turns.spent += TRY
             found = place(demand, self._open(self.room, job, end))
             if found is not None:
                 for room in _different(self.free, self.room, self.later):
@@ -173,6 +171,7 @@ class _Cycle:
             if self.leaving and self._keep_room(job, demand):
                 return _Outcome.PROMISED
             self.failed.add((demand, seconds, access))
+            self.turns.spent += TELL
         return _Outcome.PROMISED if self._preempt(job, demand) else _Outcome.BLOCKED
 
     def _keep_promise(self, job: Job, seats: tuple[Seat, ...]) -> None:
@@ -213,6 +212,7 @@ class _Cycle:
         if self.asking.has_asked(job.id):
             return
         end = _end(job, self.movers.leaves_by(job))
+        self.turns.spent += TRY
         room = None
         if (demand, seconds, access) not in self.failed:
             room = self._open(self.room, job, end)
@@ -234,6 +234,7 @@ class _Cycle:
         terms = self.ledger.charge(job, len(found.seats), found.gpu_model)
         self._count(job, found)
         if not self.free.holds(found.seats, demand):
+            self.turns.keep(job.id, len(found.seats))
             return _Outcome.PROMISED
         self.free.take(found.seats, demand)
         self.plan.placements.append(Placement(job.id, found.seats, found.gpu_model, terms))
@@ -242,6 +243,9 @@ class _Cycle:
     def _open(self, room: Room, job: Job, end: int | None) -> Room:
         """What of the room the job may have: beside held starts, on nodes not kept from it."""
         return self.opened.of(self.horizon.window(room, end), self._kept(job, end))
+
+    def _kept_now(self, job: Job) -> frozenset[NodeId]:
+        return self._kept(job, _end(job, self.now))
 
     def _kept(self, job: Job, end: int | None) -> frozenset[NodeId]:
         return self.windows.kept(self.windows.access(job), self.now, end)
@@ -254,6 +258,7 @@ class _Cycle:
             return False
         self._keep(found, demand)
         self._charge(job, found, demand, end)
+        self.turns.keep(job.id, len(found.seats))
         return True
 
     def _preempt(self, job: Job, demand: Demand) -> bool:
@@ -266,6 +271,7 @@ class _Cycle:
             or powerless in self.powerless
         ):
             return False
+        self.turns.spent += SEARCH
         if self.later is self.room:
             self.later = self.room.fork()
         victims = self.asking.victims(job, demand, end, self._open(self.later, job, end))
@@ -281,6 +287,7 @@ class _Cycle:
         self.asking.note(job, victims)
         self._keep(found, demand)
         self._charge(job, found, demand, end)
+        self.turns.keep(job.id, len(found.seats))
         self.leaving = True
         return True
 
@@ -309,6 +316,7 @@ class _Cycle:
         conservative = self.settings.backfill is Backfill.CONSERVATIVE
         most = MOST_HOLDS if conservative else self.settings.backfill_depth
         if self.settings.enable_backfill and len(self.holds) < most:
+            self.turns.spent += HOLD
             hold = self.horizon.hold(job, demand, self.later, self.windows)
             if hold is not None:
                 self.opened.clear()
@@ -319,48 +327,13 @@ class _Cycle:
         self._count(job, found)
         self.horizon.take(found, demand, end)
         self.opened.changed(seat.node for seat in found.seats)
+        self.turns.took(seat.node for seat in found.seats)
         return self.ledger.charge(job, len(found.seats), found.gpu_model)
 
     def _count(self, job: Job, found: Found) -> None:
         """What the job gets counts for the ranks of those behind it."""
-        if self.ranks.moves:
-            user, held = self.snapshot.inheritance.of(job).user, job.spec.resources
-            self.ranks.charge(job.spec.project, user, held * len(found.seats))
-
-    def _tell(self, line: Line, number: int, demand: Demand) -> None:
-        """Tell the line's jobs from this one on why they wait, if they do not know."""
-        reason = self._reason(self.snapshot.jobs[line.places[number][1]], demand)
-        if not line.untold(reason.kind):
-            return
-        knowing = line.told.get(reason.kind, set())
-        for _, job_id in line.places[number:]:
-            if self.plan.more:
-                return
-            if job_id not in knowing:
-                hold = self.holds.get(job_id)
-                told = reason if hold is None else replace(reason, starts_at=hold.start)
-                self._wait(self.snapshot.jobs[job_id], told)
-
-    def _reason(self, job: Job, demand: Demand) -> WaitReason:
-        """Why a job waits that got nothing, now that every job is decided."""
-        seats = job.spec.replicas
-        if seats > 1 and not self.settings.enable_gang_scheduling:
-            return WaitReason(WaitCode.GANGS_OFF, seats=seats)
-        if not self.ledger.affordable(job):
-            return self.ledger.reason(job)
-        kept = self._kept(job, _end(job, self.now))
-        if (demand, kept) not in self.reasons:
-            found = explain(demand, self.snapshot, self.free, self.room, kept)
-            self.reasons[demand, kept] = found
-        return self.reasons[demand, kept]
-
-    def _wait(self, job: Job, reason: WaitReason) -> None:
-        if job.waiting is not None and job.waiting.kind == reason.kind:
-            return
-        if len(self.plan.waits) < MOST_WAITS:
-            self.plan.waits.append(Wait(job.id, reason))
-        else:
-            self.plan.more = True
+        if self.ranks.moves and job.id not in self.turns.charged:
+            self.ranks.charge(job, self.snapshot.inheritance.of(job).user, len(found.seats))
 
 
 def _end(job: Job, start: int) -> int | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from domain.job.job import Job
 from domain.policy.events import Cohort, Order
-from domain.scheduling.lines import Line
+from domain.scheduling.bound import Cursor
+from domain.scheduling.lines import Line, LineKey
 from domain.scheduling.roster import Sort
 from domain.scheduling.snapshot import Snapshot
-from domain.values.resources import NOTHING, Resources
+from domain.values.ids import JobId
+from domain.values.resources import NOTHING
 from domain.values.time import HOUR, SECOND
 
 Rank = tuple[tuple[int, ...], tuple[int, ...], int, str]
@@ -49,13 +52,17 @@ class Ranks:
 
     def of(self, line: Line, number: int) -> Rank:
         """The rank of the line's job with this number, from 0."""
-        since, job = line.places[number]
-        first, second = self._settings.primary_policy, self._settings.secondary_policy
-        return self._part(first, line, since), self._part(second, line, since), since, job
+        return self._of(line.key, *line.places[number])
 
-    def charge(self, project: str, user: str, held: Resources) -> None:
-        """The user holds so much more. Only where ranks move."""
-        self._ahead(project, user, (held.gpu_milli, held.cpu_milli, held.memory_bytes))
+    def at(self, cursor: Cursor) -> Rank:
+        """The rank of the cursor's job, whether it waits or not."""
+        return self._of(cursor, cursor.since, cursor.job)
+
+    def charge(self, job: Job, user: str, seats: int) -> None:
+        """The user holds so many more seats of the job. Only where ranks move."""
+        held = job.spec.resources * seats
+        amounts = held.gpu_milli, held.cpu_milli, held.memory_bytes
+        self._ahead(job.spec.project, user, amounts)
 
     def _ahead(self, project: str, user: str, held: tuple[int, int, int]) -> None:
         g, c, m = (amount * LOOK_AHEAD for amount in held)
@@ -70,8 +77,11 @@ class Ranks:
         used = [u + sign * a * LOOK_AHEAD for u, a in zip(level.used, amounts, strict=True)]
         return self._dominant(used) // level.shares
 
-    def _part(self, order: Order, line: Line, since: int) -> tuple[int, ...]:
-        key = line.key
+    def _of(self, key: LineKey | Cursor, since: int, job: JobId) -> Rank:
+        first, second = self._settings.primary_policy, self._settings.secondary_policy
+        return self._part(first, key, since), self._part(second, key, since), since, job
+
+    def _part(self, order: Order, key: LineKey | Cursor, since: int) -> tuple[int, ...]:
         match order:
             case Order.FIFO:
                 return ()

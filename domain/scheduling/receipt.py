@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from domain.event import Change, Meta, Recorded, StreamId
+from domain.scheduling.bound import WHOLE, Bound
 from domain.scheduling.decide import ACTOR, Decision
 from domain.scheduling.events import Count, Decided, Step
 from domain.scheduling.snapshot import RECEIPTS, Snapshot
 from domain.values.canonical import canonical
 
-PLANNER = 3
+PLANNER = 4
 """Raised whenever the same snapshot and time may lead to other decisions than before."""
 
 
@@ -47,7 +48,12 @@ def digest_of(lines: Iterable[bytes]) -> str:
 
 
 def with_receipts(
-    step: Step, snapshot: Snapshot, now: int, decisions: Sequence[Decision], most: int
+    step: Step,
+    snapshot: Snapshot,
+    now: int,
+    decisions: Sequence[Decision],
+    most: int,
+    bound: Bound = WHOLE,
 ) -> list[list[Change]]:
     """The decisions of a step in transactions of at most `most`, each led by its receipt."""
     parts = [[change for each in some for change in each] for some in _chunks(decisions, most)]
@@ -72,6 +78,7 @@ def with_receipts(
             counts=tuple(Count(name, count) for name, count in sorted(names.items())),
             limits=(Count("decisions_in_a_transaction", most),),
             held_out=tuple(sorted(snapshot.held_out)),
+            bound=bound,
         )
         found.append([Change(RECEIPTS, version + number - 1, [receipt], meta), *changes])
     return found

@@ -5,7 +5,8 @@ A discrete-event simulation on the scheduler's own snapshot and decisions. What 
 2. a job whose end is not recorded runs to its time limit, else beyond the end;
 3. a job that is asked to leave takes as long as such jobs did in the record, at most its grace,
    and begins its run anew afterwards;
-4. people ask for the same at the same moments, nodes come and go as they did.
+4. people ask for the same at the same moments, nodes come and go as they did;
+5. planning takes no time: every cycle decides for the whole queue.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from domain.scheduling.events import Step
 from domain.scheduling.grace import grace_of
 from domain.scheduling.ledger import Ledger, Report
 from domain.scheduling.moving import next_moment
-from domain.scheduling.plan import MOST_WAITS, depends_on_time
+from domain.scheduling.plan import depends_on_time
 from domain.scheduling.script import Run, Script
 from domain.scheduling.snapshot import Snapshot
+from domain.scheduling.telling import MOST_WAITS
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.time import SECOND
 

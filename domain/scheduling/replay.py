@@ -285,7 +285,7 @@ def recompute(snapshot: Snapshot, receipt: Decided) -> list[bytes]:
     """
     if receipt.step is Step.PLAN and not decide(Step.CONCLUDE, snapshot, receipt.now):
         snapshot.touched.clear()
-    decisions = decide(receipt.step, snapshot, receipt.now)
+    decisions = decide(receipt.step, snapshot, receipt.now, receipt.bound)
     return [each for decision in decisions for each in lines_of(decision)]
 
 

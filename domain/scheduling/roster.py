@@ -9,6 +9,7 @@ from domain.allocation.allocation import Allocation
 from domain.job.job import Job
 from domain.job.transitions import Phase
 from domain.scheduling.board import Board
+from domain.scheduling.demand import Demand
 from domain.scheduling.fleet.demand import MOST_GPUS
 from domain.scheduling.fleet.layout import (
     FROM,
@@ -23,6 +24,7 @@ from domain.scheduling.fleet.layout import (
     Ints,
 )
 from domain.values.ids import JobId
+from domain.values.resources import NOTHING
 from domain.values.time import SECOND
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 MAY_BE_ASKED = (Phase.STARTING, Phase.RUNNING)
 ID_BYTES = 32
 MOST_BELOW = 16
+ANYTHING = Demand(docker=False, per_seat=NOTHING)
 Sort = tuple[str, int, int, int]
 """A project, and the GPU thousandths, CPU thousandths and bytes that a job of it holds in all."""
 
@@ -57,13 +60,20 @@ class Roster:
     def rows(self, snapshot: Snapshot, board: Board) -> Rows:
         """The rows as of now, for this board's nodes."""
         rows, noted = self._rows, self._noted
-        if rows is None or rows.ids != board.ground.ids:
+        if rows is None or not rows.follow(board):
             rows = self._rows = Rows(board)
             noted = {held.job for held in snapshot.allocations.values()}
         for job in noted:
             rows.put(snapshot, job)
         self._noted = set()
         return rows
+
+
+def prepare(snapshot: Snapshot) -> None:
+    """Bring the rows up to date, so that the first who needs them does not wait for that."""
+    board = snapshot.rooms.free(snapshot).board(ANYTHING)
+    if board is not None and snapshot.policy.scheduler.enable_preemption:
+        snapshot.roster.rows(snapshot, board)
 
 
 class Rows:
@@ -92,10 +102,29 @@ class Rows:
         self._below = dict[int, tuple[Ints, Ints]]()
         self._oldest, self._heaviest = NEVER, 1000
         """No work is lost since before, and by nobody faster."""
-        self.by_name = self._cells.filled(len(self.ids), 0)
+        self.by_name = self._places()
         """The place of each node by its name."""
+
+    def follow(self, board: Board) -> bool:
+        """Be of this board's nodes, where more have joined; False if some are gone."""
+        ids, index = board.ground.ids, board.ground.index
+        if self.ids == ids:
+            return True
+        if type(board.cells) is not type(self._cells) or not self._index.keys() <= index.keys():
+            return False
+        moved = self._cells.of([index[name] for name in self.ids])
+        spans = self._cells.filled(len(ids) * SPAN, 0)
+        self._loops.renumber(self.seats, moved, self.spans, spans)
+        self.ids, self._index, self.spans = ids, index, spans
+        self.by_name = self._places()
+        self._below.clear()
+        return True
+
+    def _places(self) -> Ints:
+        places = self._cells.filled(len(self.ids), 0)
         for place, node in enumerate(sorted(range(len(self.ids)), key=self.ids.__getitem__)):
-            self.by_name[node] = place
+            places[node] = place
+        return places
 
     def put(self, snapshot: Snapshot, name: JobId) -> None:
         """The job as it is now; out of the rows if it may not be asked, whoever asks."""

@@ -92,6 +92,7 @@ class Saved:
     arrivals: tuple[tuple[Arrival, int], ...]
     typical: tuple[tuple[Arrival, int], ...]
     promised: dict[JobId, tuple[Seat, ...]]
+    freed: dict[NodeId, int]
     reservations: tuple[Reservation, ...] = ()
 
 
@@ -137,6 +138,7 @@ def pack(snapshot: Snapshot) -> Saved:
         arrivals=tuple(snapshot.arrivals.counts.items()),
         typical=snapshot.arrivals.typical,
         promised=snapshot.promised,
+        freed=snapshot.freed,
         reservations=tuple(snapshot.reservations.values()),
     )
 
@@ -159,6 +161,7 @@ def unpack(kept: Saved) -> Snapshot:
         touched=set(kept.touched),
         arrivals=Arrivals(kept.submissions, Counter(dict(kept.arrivals)), kept.typical),
         promised=kept.promised,
+        freed=kept.freed,
         leaving={job.id for job in kept.jobs.values() if job.leaves_for_another},
         migrating={job.id for job in kept.jobs.values() if job.migration is not None},
         reservations={each.name: each for each in kept.reservations},

@@ -61,7 +61,7 @@ RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
 _NOBODY: frozenset[JobId] = frozenset()
 _QUEUED = Phase.QUEUED  # as below: looking up a member of an enumeration is slow
-FOLD = 2
+FOLD = 3
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
@@ -83,11 +83,11 @@ class Snapshot:
     checkpoint; `made` is when a project's jobs last made others leave. `held_out` are streams whose
     events are not taken in any more (`domain/scheduling/holdout`). `arrivals` is what is asked for
     as a rule, `leaving` who was asked to leave for another, `promised` the seats kept for
-    preemptors, `migrating` who is to run elsewhere or on the way there, `ends` when who runs will
-    have left; `reservations` are in the order they were made, `longest_grace` (seconds) is no less
-    than what any live job wishes for. `rooms` follow from the rest: rooms with the nodes' state,
-    with boards where there are at least `board_from` nodes; so does `roster`: who may be asked to
-    make room.
+    preemptors, `migrating` who is to run elsewhere or on the way there, `freed` the position at
+    which something last came free on a node, `ends` when who runs will have left; `reservations`
+    are in the order they were made, `longest_grace` (seconds) is no less than what any live job
+    wishes for. `rooms` follow from the rest: rooms with the nodes' state, with boards where there
+    are at least `board_from` nodes; so does `roster`: who may be asked to make room.
     """
 
     position: int = 0
@@ -116,6 +116,7 @@ class Snapshot:
     leaving: set[JobId] = field(default_factory=set)
     promised: dict[JobId, tuple[Seat, ...]] = field(default_factory=dict)
     migrating: set[JobId] = field(default_factory=set)
+    freed: dict[NodeId, int] = field(default_factory=dict)
     ends: Ends = field(default_factory=Ends)
     longest_grace: int = field(default=0, compare=False)
     board_from: int = 64
@@ -238,6 +239,7 @@ class Snapshot:
             for seat_node in {seat.node for seat in allocation.seats}:
                 state = self.nodes[seat_node]
                 state.held.discard(allocation_id)
+                self.freed[seat_node] = recorded.position
                 if state.release(allocation):
                     self.rooms.note(seat_node)
                 else:
@@ -280,6 +282,7 @@ class Snapshot:
         if known is None:
             known = self.nodes[node_id] = NodeState(node)
         known.node = node
+        self.freed[node_id] = recorded.position
         self._recount(known)
         self.touched |= known.held
         for held in known.held:

@@ -9,8 +9,9 @@ from domain.event import Recorded, stream_of
 from domain.job import job as jobs
 from domain.job.events import PreemptionRequested
 from domain.job.job import Job
+from domain.scheduling.bound import WHOLE, Bound
 from domain.scheduling.decide import ACTOR
-from domain.scheduling.events import Decided
+from domain.scheduling.events import Decided, Step
 from domain.scheduling.outcome import Outcome, outcomes
 from domain.scheduling.receipt import digest_of, line_of
 from domain.scheduling.replay import recompute
@@ -138,6 +139,7 @@ def _decision(log: Log, kept: Snapshots, found: Recorded, job: str, tell: Tell) 
     lines = recompute(snapshot, given)
     right = digest_of(lines) == given.decisions and line_of(found) in lines
     event = found.event
+    is_plan = given.step is Step.PLAN
     about = event.preemptor if isinstance(event, PreemptionRequested) else job
     return replace(
         decision,
@@ -148,12 +150,12 @@ def _decision(log: Log, kept: Snapshots, found: Recorded, job: str, tell: Tell) 
         planner=given.planner,
         plan=given.decisions,
         confirmed=right,
-        cycle=_cycle(snapshot, given.now, about or job) if given.step == "plan" else None,
+        cycle=_cycle(snapshot, given.now, about or job, given.bound) if is_plan else None,
     )
 
 
-def _cycle(snapshot: Snapshot, now: int, job: str) -> Cycle | None:
-    found = outcomes(snapshot, now)
+def _cycle(snapshot: Snapshot, now: int, job: str, bound: Bound = WHOLE) -> Cycle | None:
+    found = outcomes(snapshot, now, bound)
     at = next((n for n, each in enumerate(found) if each.job == job), None)
     if at is None:
         return None

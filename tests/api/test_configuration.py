@@ -55,6 +55,7 @@ def test_the_example_is_applied_as_policy_events_and_shown_again(new_world: Make
     assert settings.preemption == e.PreemptionRules(priority_threshold=100, max_preemptions=3)
     shown = world.admin.get("/policy").json()
     assert shown["clusters"] == EXAMPLE["clusters"]
+    assert shown["scheduler"]["cycle_budget_ms"] == settings.cycle_budget_ms == 500
     for name, value in EXAMPLE["scheduler"].items():
         found = shown["scheduler"][name]
         assert found == value or value.items() <= found.items()
@@ -94,6 +95,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"scheduler": {"primary_policy": "best"}}, "scheduler.primary_policy"),
     ({"scheduler": {"scheduling_interval": 0}}, "scheduler.scheduling_interval"),
     ({"scheduler": {"scheduling_interval": 1.5}}, "scheduler.scheduling_interval"),
+    ({"scheduler": {"cycle_budget_ms": 9}}, "scheduler.cycle_budget_ms"),
+    ({"scheduler": {"cycle_budget_ms": 1.5}}, "scheduler.cycle_budget_ms"),
     (
         {"scheduler": {"primary_policy": "deadline", "secondary_policy": "deadline"}},
         "scheduler.secondary_policy",

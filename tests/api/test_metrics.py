@@ -108,6 +108,15 @@ def test_the_scheduler_lags_by_what_its_leader_has_not_read(new_world: MakeWorld
     before = Place(world.connection, replace(epoch, number=epoch.number - 1), lambda: now)
     before.note(read)
     assert scrape(world)["compute_consumer_lag_events", of_it] == 0, "its successor's place stands"
+    cycles = scrape(world)["compute_scheduler_cycles", ()]
+    assert cycles > 0
+    place.planned(lines=8, left=6)
+    now = 2.0
+    place.note(leader.snapshot.position)
+    cut = scrape(world)
+    assert cut["compute_scheduler_cycles", ()] == cycles + 1
+    assert cut["compute_scheduler_cycles_cut", ()] == 1
+    assert cut["compute_scheduler_round_reached", ()] == 0.25
     stream.close()
 
 
@@ -174,6 +183,8 @@ def test_the_page_and_the_alerts_speak_of_what_there_is(new_world: MakeWorld) ->
     world = new_world(database_folder=TOP)
     names = {name for name, _ in scrape(world) if not name.endswith("_created")}
     with_values = {"compute_refusals_total", "compute_queued_jobs", "compute_leader_epoch"}
+    with_values |= {"compute_scheduler_cycles", "compute_scheduler_cycles_cut"}
+    with_values |= {"compute_scheduler_round_reached"}  # once a scheduler led
     page = (TOP / "docs/metrics.md").read_text(encoding="utf-8")
     described = set(re.findall(r"^\| `(compute_\w+)", page, re.MULTILINE))
     assert described == names | with_values

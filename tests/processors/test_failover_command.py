@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from infra.failover import POSITIONS
+from infra.failover import EPOCHS, POSITIONS
 from infra.store import Store
 from tests.processors.kafka_cell import add
 
@@ -18,7 +18,7 @@ def fail_over(dsn: str, *words: str, **settings: str) -> subprocess.CompletedPro
     env = {k: v for k, v in os.environ.items() if not k.startswith("COMPUTE_")}
     return subprocess.run(
         [sys.executable, "-m", "processors.failover", *words],
-        env={**env, "COMPUTE_DATABASE_URL": dsn, **settings},
+        env={**env, "COMPUTE_DATABASE_URL": dsn, "COMPUTE_LEASE_TTL_MS": "100", **settings},
         capture_output=True,
         text=True,
         check=False,
@@ -39,6 +39,7 @@ def test_it_says_what_may_be_lost(
     assert said in done.stderr
     assert ("Kafka topic" in done.stderr) == (beyond != 0)
     assert add(store, 5, 1)[0] > head + POSITIONS
+    assert store.take_role("scheduler", "next").number > EPOCHS, "it held that until it was over"
 
 
 def test_twice_does_no_harm(store: Store, dsn: str) -> None:

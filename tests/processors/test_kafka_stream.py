@@ -66,7 +66,7 @@ def test_what_the_log_lost_is_not_read(
         for _ in range(3):
             with pytest.raises(Conflict, match="foreign_topic"):
                 positions_after(stream, kept[4], 5)
-        fail_over(dsn, ("scheduler",), 0, lost[-1])
+        fail_over(dsn, ("scheduler",), lost[-1])
         new = add(store, 20, 10)
         assert new[0] > lost[-1], "no position is given twice"
         with pytest.raises(Conflict, match="foreign_topic"):
@@ -90,7 +90,7 @@ def test_what_the_log_lost_is_not_read_in_one_batch_with_what_came_after_it(
     relay_all(store, dsn, cell)
     before = records(cell)
     owner.execute("DELETE FROM stored_events WHERE notification_id >= %s", (lost[0],))
-    fail_over(dsn, ("scheduler",), 0, lost[-1])
+    fail_over(dsn, ("scheduler",), lost[-1])
     add(store, 20, 5)
     relay_all(store, dsn, other)
     delete_topic(cell)

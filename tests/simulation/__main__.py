@@ -12,7 +12,7 @@ from tests.simulation.runs import Task, first_failure, outcomes, workers
 from tests.simulation.shrink import shrink
 from tests.simulation.world import Outcome
 
-GUARD_SEEDS = range(1, 501)
+GUARD_SEEDS = range(1, 201)
 
 
 def seeds(text: str) -> range:

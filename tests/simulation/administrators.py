@@ -17,6 +17,7 @@ from domain.job import job as jobs
 from domain.job.events import JobEvent
 from domain.job.job import Job
 from domain.job.migrate import migrate, pending, withdraw
+from domain.job.spec import JobSpec
 from domain.job.transitions import Phase
 from domain.policy.events import GpuPrice, PriceList, PricesSet
 from domain.project.budget import EACH_USER, Budget, Per
@@ -26,15 +27,20 @@ from domain.reservation.events import Terms
 from domain.reservation.reservation import Reservation
 from domain.reservation.schedule import Schedule
 from domain.values.ids import JobId, NodeId
+from domain.values.resources import Resources
 from domain.values.time import SECOND
 from infra.codec import UnknownEvent
 from infra.store import stream_of
 from tests.simulation.plan import Plan
-from tests.simulation.users import PROJECTS, USERS
+from tests.simulation.users import GIB, PROJECTS, USERS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+COSTS = 1_000_000
+"""What an hour of a GPU costs before a sale, in micro-units of money."""
+PAYS = 150_000
+"""One that is to take 30 s is given 332, and so costs 92,222."""
 EPOCH = 1_800_000_000 * SECOND
 """No world begins before."""
 EVERY = 3600
@@ -69,6 +75,7 @@ class Administrators:
             ("budget", 1, 3, self._budget),
             ("price", 3, 9, self._price),
             ("elsewhere", 5, 20, self._migrate),
+            ("sale", 2, 3, self._sale),
         ):
             if has(self._plan, kind):
                 random = self._plan.random(f"{kind}s")
@@ -173,4 +180,29 @@ class Administrators:
         model = GpuPrice("A100", random.choice((0, 900_001, 900_001, 4_000_000, 4_000_000)))
         listed = (model,) if random.random() < 0.5 else ()
         prices = PriceList("USD", 0, 0, random.choice((0, 1_000_000, 2_500_003)), listed)
-        self._world.record(stream_of("policy", "cell"), PricesSet(prices))
+        self._prices(prices)
+
+    def _sale(self, planned: str, random: Random) -> None:
+        """A budget pays for one job and half another; it runs, GPUs cost half, and people come.
+
+        The job of the second sale takes longer than anybody thought.
+        """
+        world, project, sale = self._world, random.choice(PROJECTS), int(planned[-1])
+        first, lasts = 1000 * sale, 30 if sale == 1 else 450
+        spec = JobSpec("", project, ("work",), resources=Resources(500, GIB, 1000))
+        spec = replace(spec, priority=9, grace_seconds=2, estimate_seconds=30)
+        budget = Budget(Per.DAYS, 1, "", None, PAYS)
+        world.record(stream_of("project", project), BudgetsSet((budget,)))
+        self._prices(PriceList("USD", 0, 0, COSTS))
+        world.users.order(first, spec, lasts * SECOND)
+
+        def halve() -> None:
+            self._prices(PriceList("USD", 0, 0, COSTS // 2))
+            for number in range(first + 1, first + 4):
+                world.users.order(number, spec, 20 * SECOND)
+
+        world.loop.after(random.randrange(1, 10) * SECOND, halve)
+
+    def _prices(self, prices: PriceList) -> None:
+        with suppress(UnknownEvent):
+            self._world.record(stream_of("policy", "cell"), PricesSet(prices))

@@ -18,7 +18,7 @@ from api.after import ends_of
 from api.agents import wire_order
 from api.command import Command, Key, Replay
 from api.facts import Fact, record_facts
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.event import Event, Meta
 from domain.job import job as jobs
 from domain.job.job import Job
@@ -62,8 +62,16 @@ class CellApi:
     def changed(self, concerned: set[str]) -> None:
         """Read models changed for these nodes: look again for those that wait."""
         for node in sorted(concerned):
-            for look in self._waiting.pop(node, ()):
-                self._loop.after(self._random.randrange(1, 10) * MILLISECOND, look)
+            self._look_within(node, 10)
+
+    def look_again(self) -> None:
+        """Whoever waits asks the database every second, also when nothing changes."""
+        for node in sorted(self._waiting):
+            self._look_within(node, 1000)
+
+    def _look_within(self, node: str, most_ms: int) -> None:
+        for look in self._waiting.pop(node, ()):
+            self._loop.after(self._random.randrange(1, most_ms) * MILLISECOND, look)
 
     def submit(self, name: str, spec: JobSpec, key: str, reply: Reply) -> None:
         """POST /jobs."""
@@ -134,6 +142,7 @@ class CellApi:
         """POST /agent/register."""
         nodes.register(None, offer)
         nonce = f"n{self._random.getrandbits(64)}"
+        self._log.reach()
         session = self._leases.take(offer.node, offer.boot, nonce, TTL_MS)
         self.registering(offer.node)
         offer = replace(offer, boot=session)
@@ -153,6 +162,7 @@ class CellApi:
     ) -> None:
         """POST /agent/lease: renew, then answer when the orders are not as `seen`."""
         fresh, until = f"n{self._random.getrandbits(64)}", self._loop.now + wait_ms * MILLISECOND
+        self._log.reach()
         session = self._leases.renew(node, boot, nonce, fresh, TTL_MS)
         answered = False
 
@@ -160,8 +170,14 @@ class CellApi:
             nonlocal answered
             if answered:
                 return
+            try:
+                self._log.reach()
+            except Unavailable as refusal:
+                answered = True
+                reply(refusal)
+                return
             found = self._views.orders(node, None if Guard.ORDER_SESSION in self._off else session)
-            held = self._log.held()
+            held = self._log.held() and Guard.START_HELD not in self._off
             orders = [wire_order(order, held) for order in found]
             now_seen = hashlib.sha256(msgspec.json.encode(orders)).hexdigest()[:32]
             if now_seen == seen and self._loop.now < until:

@@ -26,6 +26,7 @@ from tests.simulation.guards import Guard
 from tests.simulation.leases import MemoryLeases
 from tests.simulation.log import MemoryLog
 from tests.simulation.loop import Crashed, Loop, Trace
+from tests.simulation.plan import Plan
 from tests.simulation.views import LiveViews
 
 RETRY = int(RETRY_SECONDS * SECOND)
@@ -207,15 +208,39 @@ class MemoryWard:
         return self.asked
 
 
+@dataclass
+class DrawnPace:
+    """So little time for a cycle, as by chance, that rounds take many."""
+
+    random: Random
+
+    def begin(self) -> None:
+        """Of no interest."""
+
+    def bound(self, budget_ms: int) -> int:  # noqa: ARG002 - the port
+        """Units of work for one job or for some."""
+        return self.random.choice((1, 10, 50, 200))
+
+    def did(self, units: int) -> None:
+        """Of no interest."""
+
+
+def drawn_pace(plan: Plan) -> DrawnPace | None:
+    """In some worlds a cycle comes to a part of the queue only."""
+    random = plan.random("pace")
+    return DrawnPace(random) if random.random() < 0.3 and plan.has("pace") else None
+
+
 def schedule(
     ward: MemoryWard,
     looked: Callable[[Snapshot], None],
     follow: Callable[[Database], EventStream],
+    pace: DrawnPace | None,
 ) -> Callable[[Database, Epoch], Work]:
     """The scheduler's life; `looked` is told what it knows after each cycle."""
 
     def begin(database: Database, epoch: Epoch) -> Work:
-        process = Scheduler(database, follow(database), epoch, database.now, ward)
+        process = Scheduler(database, follow(database), epoch, database.now, ward, pace=pace)
 
         def work() -> int:
             busy = process.cycle()

@@ -48,7 +48,10 @@ class Database(Log):
         trouble: Trouble,
         alive: Callable[[], bool],
         killed: Callable[[str], None],
+        outlives: bool = True,
     ) -> None:
+        """`outlives` a failover: what goes on without knowing of it is refused for its epoch."""
+        self._outlives = outlives
         self._log, self._loop, self._random = log, loop, random
         self._trouble, self._alive, self._killed = trouble, alive, killed
 
@@ -67,13 +70,15 @@ class Database(Log):
         )
 
     def _commit(self, act: Callable[[], Done]) -> Done:
-        trouble = self._trouble
+        trouble, failovers = self._trouble, self._log.failovers
         self.stand_still()
         if self._loop.now < trouble.slow_until:
             self._loop.seen["slow disk"] += 1
             self._loop.pause(self._random.randrange(20, 500) * MILLISECOND)
         self.die(trouble.crash_before, "before its commit")
-        self._reach()
+        self.reach()
+        if not self._outlives and self._log.failovers != failovers:
+            raise Crashed
         done = act()
         self.die(trouble.crash_after, "after its commit")
         if self.happens(trouble.unknown):
@@ -84,12 +89,12 @@ class Database(Log):
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """The port `Outbox`."""
-        self._reach()
+        self.reach()
         return self._log.rows(after, limit)
 
     def anchor(self) -> Anchor:
         """The port `Outbox`."""
-        self._reach()
+        self.reach()
         return self._log.anchor()
 
     def advance(self, anchor: Anchor, epoch: Epoch) -> None:
@@ -97,14 +102,14 @@ class Database(Log):
         self._commit(lambda: self._log.advance(anchor, epoch))
 
     def read(self, after: int, limit: int = 1000) -> list[Recorded]:
-        self._reach()
+        self.reach()
         return self._log.read(after, limit)
 
     def wait(self, seconds: float) -> None:
         """Nothing: the loop calls when there is something."""
 
     def stream(self, stream: StreamId, after: int = 0) -> list[Recorded]:
-        self._reach()
+        self.reach()
         return self._log.stream(stream, after)
 
     def head(self) -> int:
@@ -118,14 +123,15 @@ class Database(Log):
         return self._log.now()
 
     def recall(self, principal: str, key: str) -> Saved | None:
-        self._reach()
+        self.reach()
         return self._log.recall(principal, key)
 
     def take_role(self, role: str, holder: str) -> Epoch:
-        self._reach()
+        self.reach()
         return self._log.take_role(role, holder)
 
-    def _reach(self) -> None:
+    def reach(self) -> None:
+        """Unavailable while the database does not answer."""
         if self._loop.now < self._trouble.down_until:
             raise Unavailable("database_unavailable", "the database does not answer")
 

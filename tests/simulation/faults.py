@@ -14,6 +14,7 @@ from domain.project.events import Quota, QuotaSet
 from domain.values.time import SECOND
 from infra.store import stream_of
 from tests.simulation import outages
+from tests.simulation.moments import NAMES, Moments
 from tests.simulation.outages import span
 from tests.simulation.plan import Plan
 from tests.simulation.users import PROJECTS
@@ -61,7 +62,8 @@ class Faults:
                 "topic-cut": (partial(outages.topic_cut, world), 200),
                 "offset-jumps": (partial(outages.offset_jumps, world), 80),
             }
-        self._moments: dict[str, bool] = {}
+        self._chosen: dict[str, bool] = {}
+        self._moments = Moments(world, self._bad_luck, self._operate)
 
     def begin(self) -> None:
         """Choose the kinds for this world and set the first of each."""
@@ -69,8 +71,8 @@ class Faults:
             random = self._plan.random(name)
             if random.random() < 0.7:
                 self._again(name, act, mean, random)
-        for name in ("lag-at-node", "stuck-registration", "save-interrupted"):
-            self._moments[name] = self._plan.random(name).random() < 0.7
+        for name in ("lag-at-node", "stuck-registration", "save-interrupted", *NAMES):
+            self._chosen[name] = self._plan.random(name).random() < 0.7
         self._choose(self._world.network.weather, _WEATHER)
         self._choose(self._world.trouble, _TROUBLE)
         if self._world.streaming is not None:
@@ -83,7 +85,8 @@ class Faults:
                 setattr(target, name, value)
 
     def recorded(self, batch: Sequence[Recorded]) -> None:
-        """Read models like to lag when a node comes or goes."""
+        """Something happened; read models like to lag when a node comes or goes."""
+        self._moments.recorded(batch)
         for item in batch:
             if isinstance(item.event, Registered | Lost):
                 random = self._bad_luck("lag-at-node")
@@ -109,13 +112,13 @@ class Faults:
                 act = partial(self._world.kill_agent, node, length)
             self._world.loop.after(0, lambda: act() if self._world.machines[node].up else None)
 
-    def _bad_luck(self, name: str) -> Random | None:
+    def _bad_luck(self, name: str, chance: float = 0.15) -> Random | None:
         """Now and then, the random numbers of a fault that goes with what is happening."""
-        if self.over or not self._moments.get(name):
+        if self.over or not self._chosen.get(name):
             return None
         once = self._count(name)
         random = self._plan.random(once)
-        return random if random.random() < 0.15 and self._plan.has(once) else None
+        return random if random.random() < chance and self._plan.has(once) else None
 
     def heal(self) -> None:
         """Nothing goes wrong from now on, and everything comes back."""
@@ -173,9 +176,7 @@ class Faults:
         self._world.network.cell_down_until = self._world.loop.now + length
 
     def _projector_stalls(self, random: Random) -> None:
-        length = span(random, 20_000)
-        self._world.trace.note(f"the projector stands still for {length / 1e6:.1f} s")
-        self._world.projector_until = self._world.loop.now + length
+        outages.projector_stalls(self._world, span(random, 20_000))
 
     def _partition(self, random: Random) -> None:
         node, until = self._node(random), self._world.loop.now + span(random, 50_000)

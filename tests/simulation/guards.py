@@ -85,6 +85,7 @@ class Guard(StrEnum):
     LAST = "a reader refuses what the log does not hold"
     GAP = "a reader is given nothing from behind a gap"
     HOLD = "after a failover nobody leads until every lease that may have been lost is over"
+    START_HELD = "after a failover no seat starts until every lease that may have been lost is over"
 
 
 @contextmanager

@@ -52,7 +52,8 @@ class MemoryLog(Log):
         self.epochs: dict[str, int] = {}
         self._relayed = NOTHING
         self._rows: dict[int, Row] = {}
-        self.held_until = self.failovers = 0
+        self._holds: set[str] = set()
+        self.failovers = 0
         self.poison_next = False
         self.unreadable: set[int] = set()
         self.seen: Counter[str] = Counter()
@@ -201,8 +202,9 @@ class MemoryLog(Log):
         return None if Guard.KEYS in self._off else self._answers.get((principal, key))
 
     def take_role(self, role: str, holder: str) -> Epoch:  # noqa: ARG002 - nobody asks
-        if self.held():
+        if role in self._holds and Guard.HOLD not in self._off:
             raise Unavailable("failover", "agents are reconciled first")
+        self._holds.discard(role)  # who leads is in the row that held the role
         self.epochs[role] = self.epochs.get(role, 0) + 1
         epoch = Epoch(role, self.epochs[role])
         self.taken(epoch)
@@ -210,7 +212,12 @@ class MemoryLog(Log):
 
     def held(self) -> bool:
         """Whether the time after a failover is not over in which nothing begins."""
-        return self.now() < self.held_until
+        return bool(self._holds)
+
+    def release(self, failovers: int) -> None:
+        """The time is over, if there was no other failover since."""
+        if failovers == self.failovers:
+            self._holds.clear()
 
     def copy(self) -> LogCopy:
         """What a standby has that got everything so far."""
@@ -218,7 +225,7 @@ class MemoryLog(Log):
         answers, epochs = dict(self._answers), dict(self.epochs)
         return LogCopy(list(self._events), streams, answers, epochs, self._relayed)
 
-    def fail_over(self, standby: LogCopy, hold_us: int) -> list[Recorded]:
+    def fail_over(self, standby: LogCopy) -> list[Recorded]:
         """Go on with what the standby has, as `infra.failover` does; what was lost."""
         self.failovers += 1
         lost = self._events[len(standby.events) :]
@@ -230,6 +237,5 @@ class MemoryLog(Log):
         over = 0 if Guard.RAISE in self._off else EPOCHS
         for role in self.epochs:
             self.epochs[role] = standby.epochs.get(role, 0) + over
-        if Guard.HOLD not in self._off:
-            self.held_until = self.now() + hold_us
+        self._holds = set(self.epochs)
         return lost

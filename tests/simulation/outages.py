@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ def away(world: World, random: Random) -> None:
 
 def _down(world: World, length: int) -> None:
     world.trouble.down_until = max(world.trouble.down_until, world.loop.now + length)
+    world.cell.look_again()
 
 
 def slow(world: World, random: Random) -> None:
@@ -54,12 +57,29 @@ def mend(world: World) -> None:
     world.log.unreadable.clear()
 
 
-def clock_steps(world: World, random: Random) -> None:
-    """The clock of the database is set, back or ahead."""
-    step = random.choice((-30_000, -1000, MARGIN_MS // 2, 10_000, 60_000)) * MILLISECOND
+def clock_steps(world: World, random: Random, step_ms: int | None = None) -> None:
+    """The clock of the database is set, back or ahead; whoever sets it ahead mends the network."""
+    some = (-30_000, -1000, MARGIN_MS // 2, 10_000, 60_000)
+    step = (random.choice(some) if step_ms is None else step_ms) * MILLISECOND
     world.trace.note(f"the database's clock steps by {step / 1e6:.1f} s")
     world.loop.seen["the clock steps"] += 1
     world.clock_step += step
+    busy = [name for name, machine in sorted(world.machines.items()) if machine.processes]
+    if step > 0 and busy and random.random() < 0.8:
+        cut_off(world, random.choice(busy), world.loop.now + 5 * SECOND + span(random, 15_000))
+
+
+def cut_off(world: World, node: str, until: int) -> None:
+    """Nothing passes between a node and the cell until then."""
+    world.trace.note(f"is cut off both ways until {until / 1e6:.1f}", node=node)
+    world.network.block(node, "cell", until)
+    world.network.block("cell", node, until)
+
+
+def projector_stalls(world: World, length: int) -> None:
+    """Read models stay as they are for a while."""
+    world.trace.note(f"the projector stands still for {length / 1e6:.1f} s")
+    world.projector_until = world.loop.now + length
 
 
 def fail_over_in_step(world: World, random: Random) -> None:
@@ -76,7 +96,6 @@ def fail_over_behind(world: World, random: Random) -> None:
     """Asynchronous profile: what the standby did not get yet is lost, acknowledged or not."""
     if world.failing:
         return
-    world.failing = True
     behind, length = span(random, 10_000), span(random, 8_000)
     if random.random() < 0.4:  # what takes the primary often takes a part of the network too
         node = random.choice(sorted(world.machines))
@@ -89,16 +108,33 @@ def fail_over_behind(world: World, random: Random) -> None:
             world.streaming.rough.stalls += [over, behind + span(random, 15_000)]
         elif random.random() < 0.6:  # or it is so quick that nobody notices
             length = span(random, 400)
-    standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
+    world.loop.after(behind, _falling_behind(world, random, length))
+
+
+def fall_behind(world: World, random: Random) -> Callable[[], None]:
+    """A standby gets nothing from now on; what is returned lets the primary die, once."""
+    return _falling_behind(world, random, span(random, random.choice((400, 3000))))
+
+
+def _falling_behind(world: World, random: Random, length: int) -> Callable[[], None]:
+    world.failing = True
+    standby = _copy(world)
+    alive = [True]
 
     def die() -> None:
-        if world.faults.over:
+        if world.faults.over or not alive:
             return
+        alive.clear()
         world.trace.note(f"the primary dies; a standby behind it answers in {length / 1e6:.1f} s")
         _down(world, length)
         world.loop.after(length, lambda: _promote(world, random, standby))
 
-    world.loop.after(behind, die)
+    return die
+
+
+def _copy(world: World) -> tuple[object, ...]:
+    """What a standby has that got everything so far."""
+    return (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
 
 
 def _promote(world: World, random: Random, standby: tuple[object, ...] | None) -> None:
@@ -106,11 +142,10 @@ def _promote(world: World, random: Random, standby: tuple[object, ...] | None) -
     world.failing = False
     if world.faults.over:
         return
-    if standby is None:
-        standby = (world.log.copy(), world.views.copy(), world.leases.copy(), world.checker.copy())
-    log, views, leases, truth = standby
+    log, views, leases, truth = _copy(world) if standby is None else standby
     known, acknowledged = world.log.head(), world.users.acknowledged()
-    lost = world.log.fail_over(log, HOLD)  # type: ignore[arg-type]  # a copy of each, in order
+    lost = world.log.fail_over(log)  # type: ignore[arg-type]  # a copy of each, in order
+    world.loop.after(HOLD, partial(world.log.release, world.log.failovers))
     world.views.fail_over(views)  # type: ignore[arg-type]
     world.leases.rows = leases  # type: ignore[assignment]
     world.checker.fail_over(truth)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from random import Random
 
 WORK = {
     *("job", "control", "reservation", "budget", "price", "inheritance", "mig", "elsewhere"),
-    *("relay", "follow"),
+    *("relay", "follow", "sale"),
 }
 """What people do and what a cell consists of; all else is a fault."""
 

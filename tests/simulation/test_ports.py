@@ -9,17 +9,18 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from domain.errors import Conflict, Refusal, StaleWriter
+from domain.errors import Conflict, Refusal, StaleWriter, Unavailable
 from domain.event import Meta
 from domain.project.events import Created
 from domain.values.ids import ProjectId
-from infra import leases
+from infra import failover, leases
 from infra.recorder import Answer, Session
 from infra.store import Change, KeyTaken, Log, Store, VersionConflict, stream_of
 from tests.simulation.leases import MemoryLeases
 from tests.simulation.log import MemoryLog
 
 TTL_MS = 20_000
+ROLES = ("scheduler", "timers")
 STREAM = stream_of("project", "ml")
 CREATED = Created(ProjectId("ml"), "")
 META = Meta("ada", "command:1", "trace-1", "ml")
@@ -34,13 +35,16 @@ class Leases(Protocol):
     def expire(self) -> list[tuple[str, str]]: ...
     def settle(self, node: str, session: str) -> None: ...
     def run_out(self) -> None: ...
+    def fail_over(self, log: Log) -> None: ...
+    def held(self, log: Log) -> bool: ...
+    def release(self, log: Log) -> None: ...
 
 
 class InPostgres:
-    """`infra.leases` on a real database."""
+    """`infra.leases` and `infra.failover` on a real database."""
 
-    def __init__(self, connection: leases.Connection) -> None:
-        self._connection = connection
+    def __init__(self, dsn: str, connection: leases.Connection) -> None:
+        self._dsn, self._connection = dsn, connection
 
     def take(self, node: str, boot: str, nonce: str, ttl_ms: int) -> str:
         return leases.take(self._connection, node, boot, nonce, ttl_ms)
@@ -59,6 +63,16 @@ class InPostgres:
 
     def run_out(self) -> None:
         self._connection.execute("UPDATE node_leases SET expires_at = now() - interval '1 hour'")
+        self._connection.execute("UPDATE leaders SET since = since - interval '1 hour'")
+
+    def fail_over(self, log: Log) -> None:  # noqa: ARG002 - it is in the same database
+        failover.fail_over(self._dsn, ROLES, None)
+
+    def held(self, log: Log) -> bool:  # noqa: ARG002
+        return failover.holds(self._connection)
+
+    def release(self, log: Log) -> None:  # noqa: ARG002
+        failover.release(self._dsn)
 
 
 class InMemory(MemoryLeases):
@@ -70,6 +84,18 @@ class InMemory(MemoryLeases):
 
     def run_out(self) -> None:
         self.now += 3_600_000_000
+
+    def fail_over(self, log: Log) -> None:
+        assert isinstance(log, MemoryLog), "they are made together"
+        log.fail_over(log.copy())
+
+    def held(self, log: Log) -> bool:
+        assert isinstance(log, MemoryLog), "they are made together"
+        return log.held()
+
+    def release(self, log: Log) -> None:
+        assert isinstance(log, MemoryLog), "they are made together"
+        log.release(log.failovers)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -83,7 +109,7 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Leases, Log]]:
     dsn: str = request.getfixturevalue("dsn")
     store: Store = request.getfixturevalue("store")
     with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
-        yield InPostgres(connection), store
+        yield InPostgres(dsn, connection), store
 
 
 @pytest.fixture
@@ -204,6 +230,24 @@ def test_an_epoch_that_is_over_cannot_write(log: Log) -> None:
     _refused(log, StaleWriter, [Change(STREAM, 0, [CREATED], META)], epoch=first)
     [recorded] = log.append([Change(STREAM, 0, [CREATED], META)], epoch=second)
     assert recorded.epoch == second.number
+
+
+def test_after_a_failover_nobody_leads_until_what_may_be_lost_is_over(
+    log: Log, port: Leases
+) -> None:
+    before = [log.take_role(role, "a") for role in ROLES]
+    assert not port.held(log)
+    port.fail_over(log)
+    port.run_out()  # also where the database's clock is set ahead
+    for role in ROLES:
+        with pytest.raises(Unavailable):
+            log.take_role(role, "b")
+    assert port.held(log)
+    port.release(log)
+    assert not port.held(log)
+    for epoch in before:
+        assert log.take_role(epoch.role, "b").number > epoch.number + failover.EPOCHS
+        _refused(log, StaleWriter, [Change(STREAM, 0, [CREATED], META)], epoch=epoch)
 
 
 def test_only_the_last_registration_may_be_recorded(log: Log, port: Leases) -> None:

@@ -21,10 +21,13 @@ FAULTS = {
     "agent-killed",
     "burst",
     "cell-away",
+    "clock-at-start",
     "clock-steps",
     "control",
     "cordon",
+    "cut-at-grant",
     "database-away",
+    "failover-at-start",
     "failover-behind",
     "failover-in-step",
     "flap",
@@ -53,6 +56,7 @@ FAULTS = {
 SEEN = {
     "a GPU breaks under a job",
     "a commit that is not known",
+    "a job comes to the end of what its budget paid",
     "a job is placed for one that waits for it",
     "a job is placed on terms of a budget",
     "a job leaves for a window",
@@ -96,9 +100,6 @@ SEEN = {
 }
 """What came about, by the names counted in `Loop.seen`."""
 
-RARE = {"a job comes to the end of what its budget paid": 164}
-"""What does not come about in every 200 worlds; a seed that shows it, to begin with."""
-
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[pool.Pool]:
@@ -123,13 +124,6 @@ def test_a_seed_makes_the_same_world_again() -> None:
     first = run(7)
     assert run(7) == first
     assert run(8).checksum != first.checksum
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("what", RARE)
-def test_what_is_rare_comes_about_too(what: str) -> None:
-    seeds = (RARE[what], *range(1, SEEDS + 1))
-    assert any(what in run(seed).seen for seed in seeds)
 
 
 @pytest.mark.timeout(900)

@@ -84,6 +84,14 @@ class Users:
                 self.behaviours[name] = replace(self.behaviours[name], run_us=long)
         self._ask(name, lambda reply: self.cell.submit(user, spec, name, reply))
 
+    def order(self, number: int, spec: JobSpec, run_us: int) -> None:
+        """One more job as it is, that runs so long by itself."""
+        name = f"job-{number}"
+        if self.plan.has(f"job#{number}"):
+            self.behaviours[name] = Behaviour(run_us)
+            ordered = replace(spec, name=name)
+            self._ask(name, lambda reply: self.cell.submit(USERS[0], ordered, name, reply))
+
     def _after(self, spec: JobSpec, kind: Random) -> JobSpec:
         """The job, perhaps to come after one that is known by now."""
         known = self.checker.jobs.items()

@@ -24,7 +24,15 @@ from processors.stream import EventStream
 from tests.simulation.administrators import Administrators, begins_at, has
 from tests.simulation.agent import SimulatedAgent
 from tests.simulation.cell import CellApi
-from tests.simulation.control import RETRY, Leader, MemoryWard, MemoryWatch, keep_time, schedule
+from tests.simulation.control import (
+    RETRY,
+    Leader,
+    MemoryWard,
+    MemoryWatch,
+    drawn_pace,
+    keep_time,
+    schedule,
+)
 from tests.simulation.database import Database, Trouble
 from tests.simulation.faults import Faults
 from tests.simulation.fleet import offers
@@ -96,9 +104,8 @@ class World:
         self.views = LiveViews(
             self._follow("projector", self.log), lambda concerned: self.cell.changed(concerned)
         )
-        database = Database(
-            self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed
-        )
+        api = (self.log, self.loop, self._fork("api"), self.trouble, lambda: True, self._api_killed)
+        database = Database(*api, outlives=False)
         self.cell = CellApi(database, self.leases, self.views, self.loop, self._fork("cell"), off)
         self.log.taken = self.checker.took
         self.log.noted = self.checker.noted
@@ -136,8 +143,9 @@ class World:
         locks: dict[str, tuple[str, int]] = {}
         found = []
         watch, follow = MemoryWatch(self.views, self.leases), partial(self._follow, "scheduler")
+        pace = drawn_pace(self.plan)
         roles = [
-            (scheduler.ROLE, schedule(self.ward, self._looked, follow)),
+            (scheduler.ROLE, schedule(self.ward, self._looked, follow, pace)),
             (timers.ROLE, keep_time(watch, self.loop, self._off)),
         ]
         if self.streaming is not None:

@@ -74,6 +74,7 @@ leave = _compiled(leaving.leave)
 gather = _compiled(leaving.gather)
 spare = _compiled(leaving.spare)
 asks = leaving.asks
+renumber = _compiled(held.renumber)
 enter = _compiled(held.enter)
 withdraw = _compiled(held.withdraw)
 too_new = _compiled(held.too_new)

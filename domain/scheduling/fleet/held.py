@@ -30,6 +30,16 @@ from domain.scheduling.fleet.layout import (
 _SECOND = 1_000_000
 
 
+def renumber(seats: Ints, moved: Ints, spans: Ints, out: Ints) -> None:
+    """Each node has another number: seats name it by that, and its span is there in `out`."""
+    for at in range(WHERE, len(seats), SEAT):
+        if seats[at] != NONE:
+            seats[at] = moved[seats[at]]
+    for node in range(len(moved)):
+        for n in range(SPAN):
+            out[moved[node] * SPAN + n] = spans[node * SPAN + n]
+
+
 def enter(
     fresh: Ints, done: int, seats: Ints, spans: Ints, order: Ints, used: int
 ) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from domain.node import node as nodes
 from domain.node.events import Registered
 from domain.policy.events import SchedulerSet, SchedulerSettings
 from domain.project.events import Quota, QuotaSet
+from domain.scheduling.bound import WHOLE, Bound
 from domain.scheduling.budgets import stop_at
 from domain.scheduling.conclude import conclude, settle
 from domain.scheduling.grace import grace_of
@@ -194,11 +195,29 @@ class Cell:
                 self.record(f"job/{one.job.id}", one.job_events, project)
         self.snapshot.touched.clear()
 
-    def decide(self) -> Plan:
+    def decide(self, bound: Bound = WHOLE) -> Plan:
         """One cycle of the scheduler: the plan, recorded."""
         self.conclude()
-        made = plan(self.snapshot, self.now)
+        made = plan(self.snapshot, self.now, bound)
         self.carry_out(made)
+        return made
+
+    def round(self, units: int) -> list[Plan]:
+        """Cycles of so many units of work each, from the top to the end of the queue."""
+        made = [self.decide(Bound(units))]
+        while made[-1].cursor is not None:
+            assert len(made) < 10_000, "a round has no end"
+            made.append(self.decide(Bound(units, made[-1].cursor)))
+        return made
+
+    def settle(self, units: int) -> list[Plan]:
+        """Rounds until one decides nothing."""
+        made = self.round(units)
+        decided = made
+        while any(one.placements or one.preemptions for one in decided):
+            decided = self.round(units)
+            made += decided
+            assert len(made) < 10_000, "there is no end of decisions"
         return made
 
     def carry_out(self, made: Plan) -> None:

@@ -11,13 +11,13 @@ from domain.event import Event
 from domain.job import job as jobs
 from domain.job.transitions import PLACED, Phase
 from domain.policy.events import GpuPrice, PriceList, PricesSet
-from domain.project.budget import Budget, Per
+from domain.project.budget import Budget, Per, window_at
 from domain.project.events import BudgetsSet
 from domain.scheduling.budgets import END_SECONDS, START_SECONDS, Account, next_turn
 from domain.values.ids import DeviceId
 from domain.values.time import SECOND, from_datetime
 from domain.values.topology import Device
-from tests.domain.scheduling.judge import Amount, Judge
+from tests.domain.scheduling.judge import Amount, Held, Judge
 from tests.domain.scheduling.stage import Stage
 
 PRICES = PriceList("USD", 0, 0, 2_000_000, (GpuPrice("H100", 7_000_001),))
@@ -31,6 +31,8 @@ class Paying(Stage):
         super().__init__()
         self.judge = Judge()
         self.budgets: dict[str, tuple[Budget, ...]] = {}
+        self.before: set[str] = set()
+        """What was placed before the budgets of today."""
 
     def record(self, stream: str, events: Sequence[Event], project: str | None = None) -> None:
         for event in events:
@@ -44,6 +46,7 @@ class Paying(Stage):
                 self.judge.price(event.prices, self.now)
             elif isinstance(event, BudgetsSet):
                 self.budgets[stream.partition("/")[2]] = event.budgets
+                self.before |= self.judge.held.keys()
             self.check()
 
     def accounts(self) -> Iterator[Account]:
@@ -58,14 +61,36 @@ class Paying(Stage):
         return self.judge.standing(account.project, account.budget, account.user, self.now)
 
     def check(self) -> None:
-        """The law."""
+        """The law: in no window, of now or to come, is more used and reserved than is allowed.
+
+        And of what is charged nothing is without an end, or prices could rise under it.
+        """
+        ends = [held.until for held in self.judge.held.values() if held.until and not held.ended]
         for account in self.accounts():
-            used, most = self.standing(account)
-            assert used[0] <= most[0]
-            assert used[1] <= most[1]
-            gpu, money = account.budget.gpu_seconds, account.budget.money_micro
-            assert gpu is None or most[0] <= gpu * 1000 * SECOND, (account, most, self)
-            assert money is None or most[1] <= money, (account, most, self)
+            budget, window = account.budget, window_at(account.budget, self.now)
+            for held in self._charged(account):
+                assert held.until is not None, (account, held, self)
+            while True:
+                used, most = self.judge.standing(
+                    account.project, budget, account.user, self.now, window
+                )
+                assert used[0] <= most[0]
+                assert used[1] <= most[1]
+                gpu, money = budget.gpu_seconds, budget.money_micro
+                assert gpu is None or most[0] <= gpu * 1000 * SECOND, (account, window, most, self)
+                assert money is None or most[1] <= money, (account, window, most, self)
+                if budget.rolling or max(ends, default=0) <= window.until:
+                    break
+                window = window_at(budget, window.until)
+
+    def _charged(self, account: Account) -> Iterator[Held]:
+        """What is held, placed under the account's budget, and charged to it."""
+        gpu, money = account.budget.gpu_seconds, account.budget.money_micro
+        for name, held in self.judge.held.items():
+            mine = held.project == account.project and account.user in ("", held.user)
+            costs = money is not None or (gpu is not None and held.gpu_milli > 0)
+            if mine and costs and held.ended is None and name not in self.before:
+                yield held
 
     def limit(self, *budgets: Budget, project: str = "ml") -> None:
         self.record(f"project/{project}", [BudgetsSet(budgets)])

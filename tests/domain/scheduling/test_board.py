@@ -47,9 +47,9 @@ def test_a_large_cell_is_decided_the_same_while_it_changes(score: Score) -> None
     cell = Cell()
     cell.record("policy/cell", [SchedulerSet(SchedulerSettings(score=score, backfill_depth=3))])
     for number in range(70):
-        cell.offer(_offer(draw, number))
+        cell.offer(offer(draw, number))
     for number in range(STEPS):
-        _step(draw, cell, number)
+        step(draw, cell, number)
         if number % 4 == 0:
             cell.conclude()
             expected = plan(without_board(cell.snapshot), cell.now)
@@ -61,7 +61,7 @@ def test_a_large_cell_is_decided_the_same_while_it_changes(score: Score) -> None
     assert cell.snapshot.allocations
 
 
-def _offer(draw: random.Random, number: int) -> Registered:
+def offer(draw: random.Random, number: int) -> Registered:
     gpus, model = draw.choice((0, 4, 8)), draw.choice(("A100", "H100"))
     if number == 69:
         gpus = 24  # more than a row holds
@@ -91,7 +91,7 @@ def _spec(draw: random.Random) -> JobSpec:
     return replace(spec, where=where)
 
 
-def _step(draw: random.Random, cell: Cell, number: int) -> None:
+def step(draw: random.Random, cell: Cell, number: int) -> None:
     cell.now += draw.randint(1, 60) * SECOND
     for each in range(draw.randint(0, 6)):
         cell.submit(f"job-{number}-{each}", _spec(draw))

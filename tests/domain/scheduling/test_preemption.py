@@ -11,8 +11,10 @@ from domain.scheduling.made import Plan
 from domain.scheduling.plan import plan
 from domain.scheduling.reason import WaitCode
 from domain.values.ids import JobId
+from domain.values.time import SECOND
 from tests.domain.scheduling.cell import STOPPED, Cell, order_key
 from tests.domain.scheduling.ledger import Ledger
+from tests.domain.scheduling.stage import Stage
 from tests.domain.scheduling.strategies import cells
 
 
@@ -123,3 +125,24 @@ def test_preemption_comes_to_rest(cell: Cell) -> None:
         rounds += 1
         assert rounds <= 2 * (1 + len(cell.snapshot.jobs)), cell
     event(f"{rounds} rounds")
+
+
+def test_who_waits_for_room_that_is_made_is_told_so_once() -> None:
+    """Also where one like it came before and is held: else both are told in turns, for ever."""
+    cell = Stage()
+    cell.node("n", 1)
+    cell.ask("low", estimate_seconds=60)
+    assert cell.run() == ["low"]
+    cell.pass_time(10)
+    cell.ask("high", priority=9, estimate_seconds=60)
+    assert cell.run() == []
+    cell.now -= 5 * SECOND
+    cell.ask("first", priority=9, estimate_seconds=60)
+    cell.pass_time(5)
+    for _ in range(2):
+        assert cell.run() == []
+        told = len(cell.log)
+    assert cell.run() == []
+    assert len(cell.log) == told
+    assert cell.why("high").code is WaitCode.PREEMPTING
+    assert cell.why("first").code is WaitCode.INSUFFICIENT_GPU

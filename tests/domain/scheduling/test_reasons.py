@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 
 from domain.job.spec import JobSpec
-from domain.scheduling.made import Wait
 from domain.scheduling.reason import Constraint, WaitCode, WaitReason
+from domain.scheduling.telling import Wait
 from tests.domain.scheduling.cell import Cell
 from tests.domain.scheduling.ledger import Account, Ledger
 from tests.domain.scheduling.strategies import cells

@@ -25,7 +25,7 @@ from domain.scheduling.plan import plan
 from domain.scheduling.preempt import Candidates
 from domain.scheduling.rank import Ranks
 from domain.scheduling.room import Room
-from domain.scheduling.roster import Rows
+from domain.scheduling.roster import Rows, prepare
 from domain.scheduling.yields import Yields
 from domain.values.ids import DeviceId, ProjectId
 from domain.values.time import SECOND
@@ -152,6 +152,30 @@ def test_rows_say_what_objects_do_after_any_history(seed: int) -> None:
             cell.conclude()
         for placement in cell.decide().placements:
             cell.start(placement.job)
+
+
+def test_rows_are_kept_when_a_node_joins() -> None:
+    """By plain and by compiled loops; a snapshot that is prepared has them at hand."""
+    for nodes, board_from in ((3, 0), (66, 64)):
+        draw = random.Random(f"joins {nodes}")
+        cell = crowded_cell(draw, nodes, board_from)
+        prepare(cell.snapshot)
+        rows = _rows(cell)
+        assert rows.slots
+        for number in range(20):
+            cell.offer(a_node(draw, nodes + number))
+            made = plan(cell.snapshot, cell.now)
+            assert made == plan(replace(cell.snapshot), cell.now)
+            cell.carry_out(made)
+            cell.submit(f"asks-{number}", asking_job(draw))
+        assert _rows(cell) is rows
+        assert len(rows.ids) == nodes + 20
+
+
+def _rows(cell: Cell) -> Rows:
+    board = cell.snapshot.rooms.free(cell.snapshot).board(demand_of(ANY))
+    assert board is not None, "there are nodes enough"
+    return cell.snapshot.roster.rows(cell.snapshot, board)
 
 
 def _compare(cell: Cell, rows: Rows, board: Board) -> None:
