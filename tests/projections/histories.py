@@ -30,7 +30,7 @@ from tests.simulation.administrators import EPOCH
 from tests.simulation.users import PROJECTS
 from tests.simulation.world import World
 
-SEEDS = (18, 22, 25, 35, 50, 67, 173)
+SEEDS = (18, 22, 25, 35, 50, 67, 173, 424)
 """Small cells in which, together, everything happens that can happen."""
 
 META = Meta("admin", "command:1", "trace-1")
