@@ -22,7 +22,6 @@ from infra.logging import configure
 from infra.settings import Settings
 from infra.store import Store
 from processors import projector
-from processors.ahead import ReadAhead
 from processors.lanes import WEATHER, LaneEnded, Lanes
 from processors.stream import EventStream
 from projections.catalogue import VIEWS
@@ -57,11 +56,8 @@ def lane(settings: Settings, views: Sequence[View[Any]]) -> Iterator[projector.P
     with closing(Store(dsn)) as store, closing(projector.connect(dsn)) as connection:
         prepare(connection)
         names = frozenset(kind.topic for view in views for kind in view.on)
-        with (
-            closing(follow(settings, store, names)) as stream,
-            closing(ReadAhead(stream)) as ahead,
-        ):
-            yield projector.Projector(connection, ahead, views, writes=ahead.begin)
+        with closing(follow(settings, store, names)) as stream:
+            yield projector.Projector(connection, stream, views)
 
 
 def elsewhere(view: str, stop: threading.Event) -> None:

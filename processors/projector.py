@@ -60,11 +60,8 @@ class Projector:
         stream: EventStream,
         views: Sequence[View[Any]] = VIEWS,
         clock: Callable[[], float] = time.monotonic,
-        writes: Callable[[], None] = lambda: None,
     ) -> None:
-        """`writes` is called when it begins to write, and so to wait for the database."""
         self._connection = connection
-        self._writes = writes
         self._stream = stream
         self._views = views
         self._isolated = Isolated(connection, views, project, clock=clock)
@@ -135,7 +132,6 @@ class Projector:
         """As `project`, reading only rows that were not touched lately."""
         recent, connection = self._recent, self._connection
         changes = fold(view, events, lambda keys: recent.load(view, connection, keys))
-        self._writes()
         view.write(connection, changes)
         recent.keep(view, changes)
 

@@ -17,7 +17,6 @@ from infra.codec import UnknownEvent
 from infra.follow import Bell, PostgresStream
 from infra.kafka_stream import KafkaStream
 from infra.store import Store
-from processors.ahead import ReadAhead
 from processors.stream import EventStream
 from tests.processors.kafka_cell import add, cell_on, relay_all
 
@@ -33,16 +32,7 @@ class Way:
     deliver: Callable[[], None]
 
 
-class Eager(ReadAhead):
-    """Reads ahead after every batch that is full."""
-
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        batch = super().read(after, limit)
-        self.begin()
-        return batch
-
-
-@pytest.fixture(params=["postgres", "kafka", "ahead"])
+@pytest.fixture(params=["postgres", "kafka"])
 def way(request: pytest.FixtureRequest, store: Store, dsn: str) -> Iterator[Way]:
     """Each implementation of the port."""
     with ExitStack() as stack:
@@ -54,9 +44,6 @@ def way(request: pytest.FixtureRequest, store: Store, dsn: str) -> Iterator[Way]
 
         if request.param == "postgres":
             yield Way(lambda: opened(PostgresStream(store, Bell(dsn))), lambda: None)
-        elif request.param == "ahead":
-            below = opened(PostgresStream(store, Bell(dsn)))
-            yield Way(lambda: opened(Eager(below)), lambda: None)
         else:
             broker = request.getfixturevalue("broker")
             cell = cell_on(broker.address, f"stream-{next(_numbers)}")
