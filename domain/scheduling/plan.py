@@ -230,7 +230,11 @@ class Cycle:
         self.leaving = True
 
     def _bind(self, job: Job, found: Found, demand: Demand) -> _Outcome:
-        """Give the job the seats it was promised, once those who held them have left."""
+        """Give the job the seats it was promised, once those who held them have left.
+
+        Only so many as it may have by now: others of its project came first.
+        """
+        found = replace(found, seats=found.seats[: demand.replicas])
         terms = self.ledger.charge(job, len(found.seats), found.gpu_model)
         self._count(job, found)
         if not self.free.holds(found.seats, demand):
