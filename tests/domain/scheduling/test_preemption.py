@@ -100,13 +100,14 @@ def test_the_room_made_is_kept_for_those_it_was_made_for(cell: Cell) -> None:
 
 @given(cells(fresh=True, quotas=False))
 def test_the_room_made_is_kept_while_victims_leave_one_by_one(cell: Cell) -> None:
+    """Whoever it was made for asks nobody else; others may, where a drained gang left a node."""
     made = cell.decide()
     promised = {preemption.preemptor for preemption in made.preemptions}
     placed: set[JobId] = set()
     for victim in cell.in_phase(Phase.PREEMPTING, Phase.STOPPING):
         cell.end(victim)
         step = cell.decide()
-        assert step.preemptions == []
+        assert promised.isdisjoint(preemption.preemptor for preemption in step.preemptions)
         placed |= {placement.job for placement in step.placements}
     assert promised <= placed
 
