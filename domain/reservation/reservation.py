@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -61,6 +62,17 @@ def cancel(reservation: Reservation, now: int, reason: str = "") -> list[Reserva
     if reservation.is_over(now):
         raise Conflict("reservation_over", f"reservation {reservation.name} is over already")
     return [e.Cancelled(reason)]
+
+
+def over_and_gone(reservations: Iterable[Reservation], now: int) -> list[str]:
+    """Those that are over and overlapped no window under way: nobody's nodes depend on them."""
+    over = [each for each in reservations if each.is_over(now)]
+    current = [each.terms.schedule.next_after(now) for each in reservations]
+    since = min([now, *(span[0] for span in current if span is not None)])
+    while touching := [s for each in over for s in each.terms.schedule.touching(since, now)]:
+        over = [each for each in over if not each.terms.schedule.touching(since, now)]
+        since = min(since, *(span[0] for span in touching))
+    return [each.name for each in over]
 
 
 def check_terms(terms: Terms) -> None:

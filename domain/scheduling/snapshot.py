@@ -31,7 +31,7 @@ from domain.policy.policy import evolve as evolve_policy
 from domain.project.budget import Budget
 from domain.project.events import BudgetsSet, InheritanceSet, Quota, QuotaSet
 from domain.reservation.events import Cancelled, ReservationEvent
-from domain.reservation.reservation import Reservation
+from domain.reservation.reservation import Reservation, over_and_gone
 from domain.reservation.reservation import evolve as evolve_reservation
 from domain.scheduling.arrivals import Arrivals
 from domain.scheduling.decay import Usage, half_life_us
@@ -327,9 +327,8 @@ class Snapshot:
         if known is None and isinstance(event, Cancelled):
             return True  # it was over by this clock, though not by that of the command
         changed = evolve_reservation(known, event)
-        for each in [*self.reservations.values()]:
-            if each.is_over(at):
-                del self.reservations[each.name]
+        for gone in over_and_gone(self.reservations.values(), at):
+            del self.reservations[gone]
         if not changed.is_over(at):
             self.reservations[name] = changed
         return True

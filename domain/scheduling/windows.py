@@ -42,9 +42,10 @@ class Windows:
 
     def __init__(self, snapshot: Snapshot, now: int) -> None:
         self._snapshot = snapshot
-        self.live = [r for r in snapshot.reservations.values() if not r.is_over(now)]
-        self._named = {r.name: frozenset(r.terms.nodes) for r in self.live if r.terms.nodes}
-        self._chosen: dict[tuple[int, Span], frozenset[NodeId]] = {}
+        self._all = [r for r in snapshot.reservations.values() if not r.cancelled]
+        self.live = [r for r in self._all if not r.is_over(now)]
+        self._named = {r.name: frozenset(r.terms.nodes) for r in self._all if r.terms.nodes}
+        self._chosen: dict[tuple[str, Span], frozenset[NodeId]] = {}
         self._kept: dict[tuple[Access, int, int | None], frozenset[NodeId]] = {}
 
     def access(self, job: Job) -> Access:
@@ -87,25 +88,30 @@ class Windows:
 
     def nodes(self, number: int, span: Span) -> frozenset[NodeId]:
         """The nodes a reservation (by its number in `live`) keeps in one of its windows."""
-        one = self.live[number]
+        return self._nodes(self.live[number], span)
+
+    def _nodes(self, one: Reservation, span: Span) -> frozenset[NodeId]:
         if one.terms.nodes:
             return self._named[one.name]
-        key = (number, span)
+        key = (one.name, span)
         if key not in self._chosen:
-            self._chosen[key] = self._choose(number, span)
+            self._chosen[key] = self._choose(one, span)
         return self._chosen[key]
 
-    def _choose(self, number: int, span: Span) -> frozenset[NodeId]:
+    def _choose(self, one: Reservation, span: Span) -> frozenset[NodeId]:
         """Whole nodes with enough GPUs, the largest first, then the smallest that is enough.
 
         Of equal ones the last by name. Never those that an overlapping window has, by name or by an
-        earlier choice. What runs there has no say, so the choice stays as it is while nodes do.
+        earlier choice, also where that window is over by now. What runs there has no say. So the
+        choice stays as it is while nodes do.
         """
-        terms, taken = self.live[number].terms, set[NodeId]()
-        for other, one in enumerate(self.live):
-            if one.terms.nodes or other < number:
-                for theirs in self._touching(one, span):
-                    taken |= self.nodes(other, theirs)
+        terms, taken, earlier = one.terms, set[NodeId](), True
+        for other in self._all:
+            if other.name == one.name:
+                earlier = False
+            elif other.terms.nodes or earlier:
+                for theirs in self._touching(other, span):
+                    taken |= self._nodes(other, theirs)
         counts = {n: count for n, count in self._gpus(terms) if n not in taken}
         left = sorted(counts, key=lambda n: (counts[n], n))
         need, found = terms.gpus, list[NodeId]()
