@@ -236,14 +236,13 @@ def test_an_amount_stands_by_its_nodes_and_replaces_what_is_lost() -> None:
 
 
 def test_an_amount_stands_by_its_nodes_when_a_window_beside_it_is_over() -> None:
-    """Also once the one that is over is forgotten as a rule: when another is made."""
     cell = stage("n1", "n2", "n3")
     cell.reserve("works", 100, 50, "n3")
     cell.reserve("course", 100, 1000, gpus=4, projects=ML)
     assert cell.kept("course") == {"n2"}
     cell.pass_time(200)
     assert cell.kept("course") == {"n2"}
-    cell.reserve("other", 5000, 10, "n1")
+    cell.reserve("other", 5000, 10, "n1")  # those that are over are forgotten then
     assert cell.kept("course") == {"n2"}
     assert set(cell.snapshot.reservations) == {"works", "course", "other"}
     cell.pass_time(1000)
