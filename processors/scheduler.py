@@ -146,7 +146,10 @@ class Scheduler:
         if self._cursor is None or self._policy != self.snapshot.policy.version:
             self._cursor, self._policy = None, self.snapshot.policy.version
             self._planned, self._news = self._now(), False
-        self._due = self._plan() or self._cursor is not None or self._news
+        more = self._plan()
+        if more is None:
+            self._news = False
+        self._due = bool(more) or self._news
         self._window = next_moment(self.snapshot, began)
         return True
 
@@ -201,8 +204,12 @@ class Scheduler:
             self.snapshot.touched.clear()
         return self._append(with_receipts(Step.CONCLUDE, self.snapshot, now, decisions, CHUNK)) > 0
 
-    def _plan(self) -> bool:
-        """Plan as far as the pace allows and append it; whether the next cycle is to go on."""
+    def _plan(self) -> bool | None:
+        """Plan as far as the pace allows and append it; whether the next cycle is to go on.
+
+        None if a rival was first: what it wrote is still to be read, and until then nothing else
+        comes of it.
+        """
         now = self._now()
         if self._pace is not None:
             self._pace.begin()
@@ -216,8 +223,9 @@ class Scheduler:
         decisions = planned(self.snapshot, made, now)
         failpoint("scheduler.planned")
         parts = with_receipts(Step.PLAN, self.snapshot, now, decisions, CHUNK, bound)
-        if self._append(parts) == len(parts):
-            self._cursor = made.cursor  # else what was not recorded is decided once more
+        if self._append(parts) < len(parts):
+            return None  # and from the same cursor: what was not recorded is decided once more
+        self._cursor = made.cursor
         return made.more
 
     def _units(self) -> int | None:
