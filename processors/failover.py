@@ -38,7 +38,9 @@ def main(words: list[str]) -> int:
         sys.exit("set COMPUTE_DATABASE_URL to the DSN of the promoted database")
     made, hold = fail_over(settings.database_url, ROLES, known), settings.lease_ttl_ms + MARGIN_MS
     log.info("nobody leads for %d s: do not stop this, or run it again", hold // 1000)
-    time.sleep(hold / 1000)  # by a clock that nobody sets
+    # Nothing tells that they are over: leases to be awaited may be lost with the log. So long, and
+    # not until a time, because whatever clock would tell the time may be set meanwhile.
+    time.sleep(hold / 1000)
     release(settings.database_url)
     if settings.kafka and made.lost != 0:
         log.warning("delete the cell's Kafka topic if it ends with events that are lost")

@@ -147,7 +147,7 @@ class Scheduler:
             self._cursor, self._policy = None, self.snapshot.policy.version
             self._planned, self._news = self._now(), False
         more = self._plan()
-        if more is None:
+        if more is None:  # what the rival wrote is news once it is read
             self._news = False
         self._due = bool(more) or self._news
         self._window = next_moment(self.snapshot, began)

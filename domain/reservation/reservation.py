@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -64,7 +64,7 @@ def cancel(reservation: Reservation, now: int, reason: str = "") -> list[Reserva
     return [e.Cancelled(reason)]
 
 
-def over_and_gone(reservations: Iterable[Reservation], now: int) -> list[str]:
+def over_and_gone(reservations: Collection[Reservation], now: int) -> list[str]:
     """Those that are over and overlapped no window under way: nobody's nodes depend on them."""
     over = [each for each in reservations if each.is_over(now)]
     current = [each.terms.schedule.next_after(now) for each in reservations]

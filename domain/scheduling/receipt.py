@@ -14,7 +14,7 @@ from domain.scheduling.events import Count, Decided, Step
 from domain.scheduling.snapshot import RECEIPTS, Snapshot
 from domain.values.canonical import canonical
 
-PLANNER = 4
+PLANNER = 5
 """Raised whenever the same snapshot and time may lead to other decisions than before."""
 
 

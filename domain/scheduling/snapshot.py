@@ -46,7 +46,7 @@ from domain.scheduling.roster import Roster
 from domain.scheduling.spending import Spending, User
 from domain.values.ids import AllocationId, JobId, NodeId, ProjectId
 from domain.values.resources import NOTHING, Resources
-from domain.values.time import HOUR
+from domain.values.time import DAY, HOUR
 
 Label = tuple[str, tuple[str, str]]
 """A project and a label of its jobs."""
@@ -61,7 +61,10 @@ RECEIPTS = StreamId("scheduler/main")
 """The stream of receipts; only the scheduler's leader appends to it."""
 _NOBODY: frozenset[JobId] = frozenset()
 _QUEUED = Phase.QUEUED  # as below: looking up a member of an enumeration is slow
-FOLD = 3
+OVER_KEPT = DAY
+"""So long reservations that are over are kept: times of recording never fall, and if the clock was
+set back, what is over by them may be still to come."""
+FOLD = 4
 """Raised whenever the same events may leave another snapshot: saved ones are then passed over."""
 
 
@@ -322,10 +325,11 @@ class Snapshot:
         return False
 
     def _reservation(self, recorded: Recorded, event: ReservationEvent) -> bool:
-        name, at = recorded.stream.partition("/")[2], recorded.recorded_at
+        name = recorded.stream.partition("/")[2]
+        at = recorded.recorded_at - OVER_KEPT  # the clock that decides may be behind it
         known = self.reservations.pop(name, None)
         if known is None and isinstance(event, Cancelled):
-            return True  # it was over by this clock, though not by that of the command
+            return True  # it was over long before, though not by the clock of the command
         changed = evolve_reservation(known, event)
         for gone in over_and_gone(self.reservations.values(), at):
             del self.reservations[gone]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
+from domain.event import Recorded
+from domain.job.job import set_priority
 from domain.scheduling.events import Decided
 from processors.pace import CHANGE, FIRST, SHARE, Measured
 from processors.scheduler import ROLE, Scheduler
+from processors.stream import EventStream
 from tests.processors.small_cell import SmallCell, settle
 from tests.replayed import check
 
@@ -90,6 +95,38 @@ def test_what_happens_in_a_round_makes_another(cell: SmallCell) -> None:
     phases = [cell.phase(name) for name in ("large-0", "large-1", "large-2", "last")]
     assert phases == ["starting", "starting", "queued", "queued"]
     check(cell.store.read)
+
+
+@dataclass
+class Late:
+    """The port `EventStream` before another, which has not come further than `until` yet."""
+
+    stream: EventStream
+    until: int
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        return [each for each in self.stream.read(after, limit) if each.position <= self.until]
+
+    def wait(self, seconds: float) -> None:
+        self.stream.wait(seconds)
+
+
+def test_in_a_round_a_rivals_write_is_awaited_before_anything_else(cell: SmallCell) -> None:
+    """Deciding the same again and again, until the stream has it, would only keep it busy."""
+    large = crowd(cell)
+    stream = Late(cell.stream, cell.store.head())
+    epoch = cell.store.take_role(ROLE, "test")
+    leader = Scheduler(cell.store, stream, epoch, cell.now, pace=Fixed(1))
+    assert leader.cycle()
+    stream.until = cell.store.head()
+    for name in (*large, "last"):
+        cell.decide(name, lambda job: set_priority(job, job.priority + 1))
+    assert leader.cycle(), "it met the rival's write"
+    assert not leader.cycle()
+    stream.until = cell.store.head() + 1_000_000
+    settle(leader)
+    assert cell.phase("last") != "queued"
+    assert check(cell.store.read).unconfirmed == 0
 
 
 def test_the_bound_follows_the_clock() -> None:

@@ -172,13 +172,19 @@ def test_a_job_that_may_not_be_preempted_moves_when_asked() -> None:
     assert [m.job for m in stage.decide().moves] == ["mover"]
 
 
-def test_a_gang_moves_whole_or_not_at_all() -> None:
+def gang_beside_a_node() -> Stage:
+    """A gang of two that has a node for each seat, and a third one of that size."""
     stage = Stage()
     for name in ("n1", "n2"):
         stage.node(name, gpus=1)
     stage.ask("gang", 1, replicas=2)
     stage.run()
     stage.node("n3", gpus=1)
+    return stage
+
+
+def test_a_gang_moves_whole_or_not_at_all() -> None:
+    stage = gang_beside_a_node()
     stage.migrate("gang")
     assert stage.decide().moves == []
     assert stays(stage, "gang").code is WaitCode.GANG_TOO_LARGE
@@ -205,12 +211,7 @@ def test_an_elastic_gang_moves_with_the_seats_it_has() -> None:
 
 
 def test_a_gang_moves_to_one_node_that_holds_all_of_it() -> None:
-    stage = Stage()
-    for name in ("n1", "n2"):
-        stage.node(name, gpus=1)
-    stage.ask("gang", 1, replicas=2)
-    stage.run()
-    stage.node("n3", gpus=1)
+    stage = gang_beside_a_node()
     stage.node("n4", gpus=2)
     stage.migrate("gang", "n4")
     [move] = stage.decide().moves
