@@ -56,6 +56,7 @@ def _job(snapshot: Snapshot, job_id: JobId) -> None:
         snapshot.jobs[job_id] = replace(
             job, phase=Phase.SUSPENDED, preemptor=None, migration=None, spec=spec
         )
+        snapshot.stand([job_id])  # so nobody stands in the queue for it
 
 
 def _node(snapshot: Snapshot, node_id: NodeId) -> None:

@@ -178,7 +178,7 @@ class Snapshot:
             self.lines.remove(job_id)
         if not self.inheritance.idle(self.dependents):
             waiters |= self.dependents.waiters.get(job_id, _NOBODY)
-            self._stand([*sorted(waiters), job_id])
+            self.stand([*sorted(waiters), job_id])
         if queued:
             self.lines.put(job, self.inheritance.of(job))
         return True
@@ -201,7 +201,7 @@ class Snapshot:
         else:
             self.leaving.discard(job.id)
 
-    def _stand(self, changed: list[JobId]) -> None:
+    def stand(self, changed: list[JobId]) -> None:
         """Jobs changed: those for which others stand elsewhere now change lines."""
         for name in sorted(self.inheritance.update(changed, self.jobs, self.dependents)):
             job = self.jobs[name]
@@ -307,7 +307,7 @@ class Snapshot:
             self.quotas[project] = event.quota
         elif isinstance(event, InheritanceSet):
             self.inheritance.most[project] = event.max_priority
-            self._stand(sorted(self.inheritance.claims))
+            self.stand(sorted(self.inheritance.claims))
         else:
             self.budgets.pop(project, None)
             if event.budgets:
